@@ -1,0 +1,166 @@
+// Little-endian encoding and decoding of bounded byte ranges: the only way that bytes from a network
+// or a file become numbers here. A reader that runs past its end, and a writer without room, latch
+// `ok() == false`, return zeros / write nothing, and never touch memory outside their range, so that
+// one check at the end of a decode is enough. Any thread; hot; no allocation.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+namespace ringwire {
+
+static_assert(std::endian::native == std::endian::little,
+              "load_le and store_le copy in native order");
+
+template <typename T>
+  requires std::is_unsigned_v<T>
+[[nodiscard]] inline T load_le(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+template <typename T>
+  requires std::is_unsigned_v<T>
+inline void store_le(std::byte* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+/// Bytes that varint(value) takes: 7 bits a byte, least significant group first, 1 to 10 bytes.
+[[nodiscard]] constexpr std::size_t varint_bytes(std::uint64_t value) {
+  std::size_t bytes = 1;
+  while (value >= 0x80) {
+    value >>= 7;
+    ++bytes;
+  }
+  return bytes;
+}
+
+class ByteReader {
+ public:
+  explicit ByteReader(std::span<const std::byte> source) : source_(source) {}
+
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool at_end() const { return offset_ == source_.size(); }
+  [[nodiscard]] std::size_t offset_bytes() const { return offset_; }
+  [[nodiscard]] std::size_t remaining_bytes() const { return source_.size() - offset_; }
+
+  template <typename T>
+  [[nodiscard]] T read() {
+    if (!take(sizeof(T))) return T{};
+    return load_le<T>(source_.data() + offset_ - sizeof(T));
+  }
+  [[nodiscard]] std::uint8_t u8() { return read<std::uint8_t>(); }
+  [[nodiscard]] std::uint16_t u16() { return read<std::uint16_t>(); }
+  [[nodiscard]] std::uint32_t u32() { return read<std::uint32_t>(); }
+  [[nodiscard]] std::uint64_t u64() { return read<std::uint64_t>(); }
+
+  /// An unsigned LEB128 number; more than 64 bits, or a needless final zero group, is an error, so
+  /// that each number has exactly one encoding.
+  [[nodiscard]] std::uint64_t varint() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const std::uint8_t group = u8();
+      if (!ok_) return 0;
+      if (shift == 63 && group > 1) return fail();
+      value |= static_cast<std::uint64_t>(group & 0x7f) << shift;
+      if ((group & 0x80) == 0) {
+        if (group == 0 && shift != 0) return fail();
+        return value;
+      }
+    }
+    return fail();
+  }
+
+  /// The next `bytes` bytes, in place; empty and !ok() when there are fewer.
+  [[nodiscard]] std::span<const std::byte> view(std::size_t bytes) {
+    if (!take(bytes)) return {};
+    return source_.subspan(offset_ - bytes, bytes);
+  }
+
+  /// Marks the input as bad, for a rule that the caller checks itself.
+  std::uint64_t fail() {
+    ok_ = false;
+    offset_ = source_.size();
+    return 0;
+  }
+
+ private:
+  bool take(std::size_t bytes) {
+    if (bytes > source_.size() - offset_) {
+      fail();
+      return false;
+    }
+    offset_ += bytes;
+    return true;
+  }
+
+  std::span<const std::byte> source_;
+  std::size_t offset_ = 0;
+  bool ok_ = true;
+};
+
+class ByteWriter {
+ public:
+  explicit ByteWriter(std::span<std::byte> target) : target_(target) {}
+
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] std::size_t written_bytes() const { return offset_; }
+  [[nodiscard]] std::size_t room_bytes() const { return target_.size() - offset_; }
+  [[nodiscard]] std::span<std::byte> written() const { return target_.first(offset_); }
+
+  template <typename T>
+  void write(T value) {
+    if (std::byte* at = claim(sizeof(T))) store_le(at, value);
+  }
+  void u8(std::uint8_t value) { write(value); }
+  void u16(std::uint16_t value) { write(value); }
+  void u32(std::uint32_t value) { write(value); }
+  void u64(std::uint64_t value) { write(value); }
+
+  void varint(std::uint64_t value) {
+    std::byte* at = claim(varint_bytes(value));
+    if (at == nullptr) return;
+    while (value >= 0x80) {
+      *at++ = static_cast<std::byte>(value | 0x80);
+      value >>= 7;
+    }
+    *at = static_cast<std::byte>(value);
+  }
+
+  void bytes(std::span<const std::byte> source) {
+    if (std::byte* at = claim(source.size()); at != nullptr && !source.empty())
+      std::memcpy(at, source.data(), source.size());
+  }
+
+  /// Claims `bytes` bytes to be filled in later; nullptr and !ok() when there is no room.
+  [[nodiscard]] std::byte* claim(std::size_t bytes) {
+    if (bytes > target_.size() - offset_) {
+      ok_ = false;
+      return nullptr;
+    }
+    std::byte* at = target_.data() + offset_;
+    offset_ += bytes;
+    return at;
+  }
+
+ private:
+  std::span<std::byte> target_;
+  std::size_t offset_ = 0;
+  bool ok_ = true;
+};
+
+[[nodiscard]] inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+[[nodiscard]] inline std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace ringwire
