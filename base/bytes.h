@@ -1,7 +1,7 @@
-// Little-endian encoding and decoding of bounded byte ranges: the only way that bytes from a network
-// or a file become numbers here. A reader that runs past its end, and a writer without room, latch
-// `ok() == false`, return zeros / write nothing, and never touch memory outside their range, so that
-// one check at the end of a decode is enough. Any thread; hot; no allocation.
+// Little-endian encoding and decoding of bounded byte ranges: the only way that bytes from a
+// network or a file become numbers here. A reader that runs past its end, and a writer without
+// room, latch `ok() == false`, return zeros / write nothing, and never touch memory outside their
+// range, so that one check at the end of a decode is enough. Any thread; hot; no allocation.
 #pragma once
 
 #include <bit>
@@ -18,7 +18,7 @@ static_assert(std::endian::native == std::endian::little,
               "load_le and store_le copy in native order");
 
 template <typename T>
-  requires std::is_unsigned_v<T>
+requires std::is_unsigned_v<T>
 [[nodiscard]] inline T load_le(const std::byte* at) {
   T value;
   std::memcpy(&value, at, sizeof value);
@@ -26,10 +26,8 @@ template <typename T>
 }
 
 template <typename T>
-  requires std::is_unsigned_v<T>
-inline void store_le(std::byte* at, T value) {
-  std::memcpy(at, &value, sizeof value);
-}
+requires std::is_unsigned_v<T>
+inline void store_le(std::byte* at, T value) { std::memcpy(at, &value, sizeof value); }
 
 /// Bytes that varint(value) takes: 7 bits a byte, least significant group first, 1 to 10 bytes.
 [[nodiscard]] constexpr std::size_t varint_bytes(std::uint64_t value) {

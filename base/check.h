@@ -1,5 +1,6 @@
 // Assertions that stay on in release builds. A failed check is a bug of ours, never the doing of a
-// peer, a program or the environment: those are handled where they arise. Any thread; cold when true.
+// peer, a program or the environment: those are handled where they arise. Any thread; cold when
+// true.
 #pragma once
 
 #include <cstdio>
@@ -14,9 +15,9 @@ namespace ringwire::detail {
 
 }  // namespace ringwire::detail
 
-#define RW_CHECK(expression)                                                \
-  (static_cast<bool>(expression)                                            \
-       ? static_cast<void>(0)                                               \
+#define RW_CHECK(expression)     \
+  (static_cast<bool>(expression) \
+       ? static_cast<void>(0)    \
        : ::ringwire::detail::check_failed(__FILE__, __LINE__, #expression))
 
 #ifdef NDEBUG

@@ -11,8 +11,8 @@
 
 namespace ringwire {
 
-/// 65,536 slots: small enough for a table of u16 owners per replica (128 KiB), fine enough that 1,000
-/// members hold 65 slots each, so that one slot more or less is under 2 %.
+/// 65,536 slots: small enough for a table of u16 owners per replica (128 KiB), fine enough that
+/// 1,000 members hold 65 slots each, so that one slot more or less is under 2 %.
 inline constexpr std::uint32_t kSlotCount = 65'536;
 
 /// Finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit, so

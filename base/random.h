@@ -1,5 +1,5 @@
-// A small seeded generator (xoshiro256**, Blackman and Vigna 2018) for protocol jitter, simulation and
-// tests. Not for secrets. Copyable state, so that a simulation can be forked. One thread each.
+// A small seeded generator (xoshiro256**, Blackman and Vigna 2018) for protocol jitter, simulation
+// and tests. Not for secrets. Copyable state, so that a simulation can be forked. One thread each.
 #pragma once
 
 #include <array>

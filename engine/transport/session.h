@@ -1,0 +1,193 @@
+// The reliable connection between one worker here and one worker of a peer: messages of any size
+// over frames that may be lost, reordered or duplicated, each message placed once, acknowledged,
+// flow controlled per service, and ended by exactly one result. Pure: told the time, handed the
+// bytes; no clock, no thread, no allocation after construction. It does not know programs, groups,
+// order between messages, duplicates across sessions, or which node to use: that is the worker's.
+// One thread. Hot. Its rules are the numbered clauses of docs/wire.md.
+//
+// The cycle of a worker's turn:
+//   for each received packet:  session.on_packet(now, bytes, events); handle the events at once
+//   session.on_timer(now, events) when next_deadline_ns() has come
+//   session.send(...), accept(...), settle(...), release(...) as the events and programs demand
+//   while (bytes = session.poll_transmit(now, buffer)) hand the buffer to the port
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "engine/wire/message_header.h"
+
+namespace ringwire::transport {
+
+/// Number of a message within its session and direction: slot index in the low bits, generation
+/// above.
+enum class MessageNumber : std::uint32_t {};
+
+struct SessionConfig {
+  std::uint64_t local_connection_id = 0;               ///< stands in the packets that come to us
+  std::uint64_t remote_connection_id = 0;              ///< stands in the packets that we send
+  std::uint32_t max_packet_bytes = 1'200;              ///< UDP payload: the smaller of both ends
+  std::uint64_t peer_receive_queue_bytes = 64 * 1024;  ///< bytes in flight never exceed this
+  std::uint32_t message_slots = 4'096;  ///< per direction; a power of two, the same at both ends
+  DurationNs initial_rtt_ns = kMillisecondNs;  ///< e.g. as measured by the control connection
+  std::uint64_t seed = 0;                      ///< jitter only
+};
+
+struct OutgoingMessage {
+  wire::MessageHeader header;  ///< header.key and header.service must stay readable as payload
+  const std::byte* payload =
+      nullptr;  ///< header.payload_bytes bytes; read until kResult, kClosed or withdraw()
+  std::uint32_t cookie = 0;  ///< the caller's, returned in events
+};
+
+enum class SendVerdict : std::uint8_t {
+  kTaken,
+  kNoCredit,  ///< the peer's budget for this service is used up; a kCredit event follows when it is
+              ///< not
+  kNoSlot,    ///< all message slots are in use; a kCredit event follows when one is free
+  kClosed,
+};
+
+enum class EventKind : std::uint8_t {
+  kMessage,    ///< a whole small message: header, payload; copy what is needed before the next call
+  kOpen,       ///< a larger message begins: call accept(), or refuse(), or (announced only) later
+  kComplete,   ///< all bytes of an accepted message are in its extent
+  kWithdrawn,  ///< the sender asks to forget it. If it was not handed out: settle(kFailed,
+               ///< kCancelled) and release(); else carry on as before (the result will be ignored
+               ///< by the sender)
+  kResult,  ///< how a message that we sent ended: cookie, ending, reason. Its payload is ours again
+  kSent,    ///< a Level::kNone message is wholly acknowledged by the peer's transport: cookie
+  kCredit,  ///< sends refused for want of credit or slots may be tried again
+  kClosed,  ///< the session ended; every message still open follows as its own kResult(kUnknown or
+            ///< kFailed, kSessionLost): kFailed when no byte of it was ever put into a packet
+};
+
+struct Event {
+  EventKind kind{};
+  Ending ending{};             ///< kResult
+  Reason reason{};             ///< kResult
+  bool announced = false;      ///< kOpen: no byte flows before accept(); may wait
+  MessageNumber number{};      ///< kMessage, kOpen, kComplete, kWithdrawn
+  std::uint32_t cookie = 0;    ///< kResult, kSent
+  wire::MessageHeader header;  ///< kMessage, kOpen; spans point into the packet or the session
+  std::span<const std::byte> payload;  ///< kMessage
+};
+
+/// A bounded list of events; one packet never makes more than kMaxEvents.
+class EventBatch {
+ public:
+  static constexpr std::size_t kMaxEvents = 512;
+  void clear() { count_ = 0; }
+  [[nodiscard]] bool full() const { return count_ == kMaxEvents; }
+  /// Appends a default event to be filled in. Only when !full().
+  Event& add() {
+    Event& event = events_[count_++];
+    event = Event{};
+    return event;
+  }
+  [[nodiscard]] std::span<Event> all() { return std::span(events_.get(), count_); }
+
+ private:
+  std::unique_ptr<Event[]> events_ = std::make_unique<Event[]>(kMaxEvents);
+  std::size_t count_ = 0;
+};
+
+/// Counters of one session; all only grow. Names are those of `ringwire status` and the metrics.
+struct SessionCounters {
+  std::uint64_t packets_sent = 0;
+  std::uint64_t packets_received = 0;
+  std::uint64_t packets_lost = 0;      ///< declared lost (RFC 9002 section 6)
+  std::uint64_t packets_spurious = 0;  ///< declared lost, acknowledged later
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_retransmitted = 0;
+  std::uint64_t probes_sent = 0;
+  std::uint64_t messages_sent = 0;
+  std::uint64_t messages_received = 0;
+  std::uint64_t dropped_duplicate_packet = 0;
+  std::uint64_t dropped_bad_packet = 0;      ///< checksum or tag
+  std::uint64_t dropped_malformed = 0;       ///< well sealed, but breaks a rule: closes the session
+  std::uint64_t dropped_early_fragment = 0;  ///< bulk frame of a message not yet opened
+  std::uint64_t dropped_old_packet = 0;      ///< below the packet-number window
+  std::uint64_t congestion_events = 0;
+};
+
+class Session {
+ public:
+  Session(const SessionConfig& config, TimeNs now);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Bytes that a session with `message_slots` slots takes in all, for the memory sum at start.
+  [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t message_slots);
+
+  // --- sending ---
+
+  /// Offer a message. kTaken: it will end in exactly one kResult (or kSent for Level::kNone).
+  /// Replies (MessageFlag::kReply) need no service credit: their room was reserved with the
+  /// request.
+  [[nodiscard]] SendVerdict send(const OutgoingMessage& message, MessageNumber& number);
+
+  /// Stop sending a message and never read its payload or key again. The peer is told; one kResult
+  /// with the same cookie still follows (kFailed/kCancelled when it provably reached no program).
+  void withdraw(MessageNumber number);
+
+  // --- receiving ---
+
+  /// Handle one received UDP payload. Events must be handled before the next call. Returns false
+  /// when the packet was dropped (and counted).
+  bool on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events);
+
+  /// Give an opened message its extent: header.payload_bytes bytes, writable until release().
+  void accept(MessageNumber number, std::byte* extent);
+  /// Turn an opened message away; ends it at the sender as kFailed with this reason. Its slot is
+  /// released.
+  void refuse(MessageNumber number, Reason reason);
+  /// Tell the sender how a received message ended. Once per message; not needed for Level::kNone.
+  void settle(MessageNumber number, Ending ending, Reason reason);
+  /// The message's memory is free again: gives its credit back. After settle (or for Level::kNone
+  /// instead of it). The number is invalid afterwards.
+  void release(MessageNumber number);
+
+  // --- time and output ---
+
+  /// Write the next packet into `packet` (at least max_packet_bytes). Returns its bytes, 0 when
+  /// there is nothing to send now (idle, or held back by congestion control or pacing).
+  [[nodiscard]] std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet);
+
+  /// When on_timer wants to be called, kNeverNs when not at all.
+  [[nodiscard]] TimeNs next_deadline_ns() const;
+  void on_timer(TimeNs now, EventBatch& events);
+
+  /// End the session: call repeatedly until it returns true; each call yields a batch of kResult.
+  bool close(EventBatch& events);
+
+  // --- state ---
+
+  [[nodiscard]] bool closed() const;
+  /// When the last authentic packet came in (construction time before the first).
+  [[nodiscard]] TimeNs last_heard_ns() const;
+  /// Since when something that wants an answer is unanswered; kNeverNs when nothing is.
+  [[nodiscard]] TimeNs unanswered_since_ns() const;
+  /// Ask the peer for a sign of life: the next packet is acknowledgement-eliciting.
+  void ping();
+  [[nodiscard]] DurationNs smoothed_rtt_ns() const;
+  [[nodiscard]] std::uint64_t bytes_in_flight() const;
+  [[nodiscard]] std::uint32_t messages_open() const;  ///< sent and without a result
+  [[nodiscard]] const SessionCounters& counters() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Connection id of a packet, for the worker's table look-up before any session exists; 0 when the
+/// bytes cannot be a packet of ours.
+[[nodiscard]] std::uint64_t connection_id_of(std::span<const std::byte> packet);
+
+}  // namespace ringwire::transport
