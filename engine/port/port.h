@@ -18,6 +18,12 @@ namespace ringwire::port {
 /// fits a 1 MiB L2 cache; larger bursts gain nothing measurable.
 inline constexpr std::size_t kBurstPackets = 64;
 
+/// Bytes of the receive queue that one packet takes at least, however short it is: a queue of
+/// receive_queue_bytes() holds packets whose sizes, each rounded up to this, sum up to no more.
+/// 1,024: a kernel charges 832 bytes for an empty datagram and up to 2,304 for one of 700, of a
+/// queue of which we announce a quarter (socket_port.h); a device has one descriptor a packet.
+inline constexpr std::uint32_t kPacketChargeBytes = 1'024;
+
 /// A destination opened at a port; small, dense, valid until closed.
 enum class DestinationId : std::uint32_t {};
 
@@ -54,13 +60,14 @@ class Port {
 
   /// Largest UDP payload that this port can send and receive whole, headers not counted.
   [[nodiscard]] virtual std::uint32_t max_payload_bytes() const = 0;
-  /// Bytes of payload that the receive queue is sure to hold: what peers may keep in flight to us.
+  /// Bytes of payload that the receive queue is sure to hold: what peers may keep in flight to us,
+  /// each packet counted with kPacketChargeBytes or its payload, whichever is more.
   [[nodiscard]] virtual std::uint64_t receive_queue_bytes() const = 0;
   /// The address that this port receives on.
   [[nodiscard]] virtual Endpoint local() const = 0;
 
   /// Prepare to send to `remote`. Returns false when the table is full (the limit has a name in the
-  /// implementation). Cold.
+  /// implementation), or when `remote` is of an address family that this port cannot reach. Cold.
   virtual bool open_destination(const Endpoint& remote, DestinationId& destination) = 0;
   virtual void close_destination(DestinationId destination) = 0;
 
@@ -82,8 +89,9 @@ class Port {
   /// Push out what tx_burst may have kept back for batching. Called once at the end of a turn.
   virtual void flush() = 0;
 
-  /// A descriptor that becomes readable when a packet waits, or -1: then the worker must poll, and
-  /// never sleeps longer than kPollOnlyNapNs.
+  /// A descriptor that becomes readable when a packet waits, to be trusted only after an rx_burst
+  /// that returned 0 (earlier ones may have left packets inside the port), or -1: then the worker
+  /// must poll, and never sleeps longer than kPollOnlyNapNs.
   [[nodiscard]] virtual int wait_descriptor() const = 0;
 
   [[nodiscard]] virtual const PortCounters& counters() const = 0;
