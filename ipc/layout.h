@@ -126,11 +126,16 @@ static_assert(offsetof(Submission, inline_bytes) == 64);
 /// What a program says of a message that it is done with.
 enum class Verdict : std::uint32_t { kDone = 0, kRetry = 1, kRefuse = 2 };
 
+/// Bits of Release::flags.
+enum ReleaseFlag : std::uint32_t {
+  kReleaseReplied = 1u << 0,  ///< rw_reply was called for it: the reply is its acknowledgement
+};
+
 /// One message handed back; 16 bytes.
 struct Release {
-  std::uint64_t token;     ///< Delivery::token
-  std::uint32_t verdict;   ///< Verdict
-  std::uint32_t reserved;  ///< zero
+  std::uint64_t token;    ///< Delivery::token
+  std::uint32_t verdict;  ///< Verdict
+  std::uint32_t flags;    ///< ReleaseFlag
 };
 static_assert(sizeof(Release) == 16);
 

@@ -1,0 +1,34 @@
+// What crosses between the ring manager thread and a worker: a bounded queue of small values each
+// way, single producer, single consumer (Boost.Lockfree; not on the path of messages). A full
+// mailbox refuses; the sender keeps the item and tries again on its next turn: nothing is dropped.
+//
+// Fields and order: boost::lockfree::spsc_queue publishes with release and consumes with acquire;
+// all that an item points to is written before it is pushed. Waking a sleeping receiver is the
+// sender's business (an eventfd, see engine/node).
+#pragma once
+
+#include <boost/lockfree/spsc_queue.hpp>
+#include <cstddef>
+#include <utility>
+
+namespace ringwire::worker {
+
+/// 1,024 items: an attachment needs about ten, so that 100 programs can attach between two turns.
+inline constexpr std::size_t kMailboxItems = 1'024;
+
+template <typename Item>
+class Mailbox {
+ public:
+  /// False when full: the item is untouched.
+  [[nodiscard]] bool try_push(Item& item) {
+    if (queue_.write_available() == 0) return false;
+    return queue_.push(std::move(item));
+  }
+  [[nodiscard]] bool try_pop(Item& item) { return queue_.pop(item); }
+  [[nodiscard]] bool empty() const { return queue_.read_available() == 0; }
+
+ private:
+  boost::lockfree::spsc_queue<Item, boost::lockfree::capacity<kMailboxItems>> queue_;
+};
+
+}  // namespace ringwire::worker
