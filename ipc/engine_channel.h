@@ -5,7 +5,8 @@
 //
 // Threads: open/close by the ring manager; the submission calls by the home worker only; every call
 // with a worker index by that worker only. Hot; no allocation after open; the only system call is
-// the event write of wake_if_waiting.
+// the event write: in wake_if_waiting, and in publish_submissions and publish_releases when the
+// program sleeps for room in the queue.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,14 @@ class EngineChannel {
 
   // Descriptors for ChannelOpenAnswer; owned by this object.
   [[nodiscard]] int down_descriptor_read_only() const;
-  [[nodiscard]] int program_event() const;                    ///< the engine writes it
-  [[nodiscard]] int worker_bell(std::uint32_t worker) const;  ///< the program writes it; for epoll
+  /// Becomes readable when the engine wakes the program: the reading end of a pipe, because the
+  /// writing end must be ours alone. (The two sides of an eventfd share their O_NONBLOCK flag: a
+  /// program could clear it, fill the counter, and block a worker in write.)
+  [[nodiscard]] int program_event() const;
+  /// An eventfd that the program writes; add it to epoll with EPOLLET, or call clear_bell.
+  [[nodiscard]] int worker_bell(std::uint32_t worker) const;
+  /// Take the bell's count away without ever blocking. One system call.
+  void clear_bell(std::uint32_t worker);
   [[nodiscard]] std::uint32_t home_worker() const;
   [[nodiscard]] std::uint32_t delivery_entries() const;
 
@@ -55,7 +62,7 @@ class EngineChannel {
   Delivery* claim_delivery(std::uint32_t worker);
   /// Make all claimed entries visible. True when there were any (then call wake_if_waiting once).
   bool publish_deliveries(std::uint32_t worker);
-  /// Write the program's event descriptor if it sleeps. At most one system call.
+  /// Write the program's event descriptor if it sleeps: once per sleep. Any worker.
   void wake_if_waiting();
 
   // --- worker w: releases ---

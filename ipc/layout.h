@@ -59,7 +59,8 @@ struct UpHeader {
   std::uint32_t release_entries;
   // The words below are accessed as atomics, each alone on its line:
   //  128  u64 submission tail
-  //  192  u32 waiting: 1 while the program sleeps on its event descriptor
+  //  192  u32 waiting: not 0 while the program sleeps on its event descriptor (ipc/doorbell.h:
+  //       bit 0 asleep, bit 1 also asleep for room in its own queues, bits 2.. generation)
   //  256  u64 delivery head of worker w, at 256 + 64 w
   // 1280  u64 release tail of worker w, at 1280 + 64 w
 };
@@ -71,6 +72,25 @@ inline constexpr std::size_t kUpDeliveryHeadOffset = 256;
 inline constexpr std::size_t kUpReleaseTailOffset = 1'280;
 static_assert(kUpDeliveryHeadOffset + kMaxWorkers * kLineBytes == kUpReleaseTailOffset);
 static_assert(kUpReleaseTailOffset + kMaxWorkers * kLineBytes <= kHeaderBytes);
+
+/// Queues begin behind the header and follow each other without gaps; the file ends at a page.
+[[nodiscard]] constexpr std::uint64_t up_release_offset(std::uint32_t submission_entries,
+                                                        std::uint32_t release_entries,
+                                                        std::uint32_t worker) {
+  return kHeaderBytes + std::uint64_t{submission_entries} * 192 +
+         std::uint64_t{worker} * release_entries * 16;
+}
+[[nodiscard]] constexpr std::uint64_t up_file_bytes(std::uint32_t submission_entries,
+                                                    std::uint32_t release_entries,
+                                                    std::uint32_t worker_count) {
+  return (up_release_offset(submission_entries, release_entries, worker_count) + 4'095) / 4'096 *
+         4'096;
+}
+/// A capacity that a queue may have.
+[[nodiscard]] constexpr bool valid_entries(std::uint32_t entries) {
+  return entries >= kMinQueueEntries && entries <= kMaxQueueEntries &&
+         (entries & (entries - 1)) == 0;
+}
 
 enum class TargetKind : std::uint8_t {
   kKey = 1,        ///< the serving node of the slot of `hash`
@@ -153,7 +173,8 @@ struct DownHeader {
   //  192  u32 closed: 1 once the engine has ended this channel (reason on the socket)
   //  256  u64 delivery tail of worker w, at 256 + 64 w
   // 1280  u64 release head of worker w, at 1280 + 64 w
-  // 2304  u32 parked of worker w, at 2304 + 64 w: 1 = ring worker w's bell after publishing to it
+  // 2304  u32 parked of worker w, at 2304 + 64 w: not 0 = ring worker w's bell after publishing to
+  //       it, once per value (bits as in the waiting word)
 };
 static_assert(sizeof(DownHeader) == 32);
 
@@ -165,6 +186,15 @@ inline constexpr std::size_t kDownParkedOffset = 2'304;
 static_assert(kDownDeliveryTailOffset + kMaxWorkers * kLineBytes == kDownReleaseHeadOffset);
 static_assert(kDownReleaseHeadOffset + kMaxWorkers * kLineBytes == kDownParkedOffset);
 static_assert(kDownParkedOffset + kMaxWorkers * kLineBytes <= kHeaderBytes);
+
+[[nodiscard]] constexpr std::uint64_t down_delivery_offset(std::uint32_t delivery_entries,
+                                                           std::uint32_t worker) {
+  return kHeaderBytes + std::uint64_t{worker} * delivery_entries * 256;
+}
+[[nodiscard]] constexpr std::uint64_t down_file_bytes(std::uint32_t delivery_entries,
+                                                      std::uint32_t worker_count) {
+  return down_delivery_offset(delivery_entries, worker_count);  // 16 entries fill a page
+}
 
 /// Names a channel at a node, so that it can be answered; made by an engine, opaque to programs.
 /// Only the engine that made it accepts it (the seal covers all other bytes with its secret).

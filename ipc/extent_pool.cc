@@ -1,0 +1,168 @@
+#include "ipc/extent_pool.h"
+
+#include <bit>
+#include <unordered_map>
+
+#include "base/check.h"
+
+namespace ringwire::ipc {
+namespace {
+
+constexpr std::uint64_t kPageBytes = 4'096;
+// 4 steps per power of two over 64 bits: more buckets than any file size needs.
+constexpr std::size_t kStepCount = 64 * 4;
+// A free large file is taken for up to 3 steps less than it has: at most half of it is unused.
+constexpr std::size_t kStepsAbove = 3;
+
+// The smallest step (2^p * {4, 5, 6, 7} / 4) that holds `bytes`.
+std::size_t step_of(std::uint64_t bytes) {
+  const auto power = static_cast<unsigned>(std::bit_width(bytes) - 1);
+  if (power < 2) return power * 4;
+  const std::uint64_t quarter = std::uint64_t{1} << (power - 2);
+  const std::uint64_t steps = (bytes + quarter - 1) / quarter;  // 4 .. 8
+  return power * 4 + static_cast<std::size_t>(steps - 4);
+}
+
+std::uint64_t step_bytes(std::size_t step) {
+  const std::size_t power = step / 4;
+  return power < 2 ? std::uint64_t{1} << power : (std::uint64_t{1} << (power - 2)) * (4 + step % 4);
+}
+
+struct SizeClass {
+  std::vector<Extent> free;  // last in, first out
+  std::uint64_t count = 0;
+};
+
+struct LargeFile {
+  Extent extent;
+  TimeNs idle_since = 0;
+  std::size_t step = 0;
+  bool taken = false;
+};
+
+}  // namespace
+
+struct ExtentPool::State {
+  std::array<SizeClass, kExtentClassBytes.size()> classes;
+  std::array<std::vector<LargeFile*>, kStepCount> large_free;  // by step; back = last used
+  std::unordered_map<std::uint32_t, LargeFile> large;          // by file number
+  std::uint64_t file_bytes = 0;
+  std::uint64_t free_large_bytes = 0;
+  std::uint64_t taken = 0;
+};
+
+ExtentPool::ExtentPool() : state_(std::make_unique<State>()) {}
+ExtentPool::~ExtentPool() = default;
+
+std::uint16_t ExtentPool::class_of(std::uint64_t bytes) {
+  for (std::uint16_t index = 0; index < kExtentClassBytes.size(); ++index)
+    if (bytes <= kExtentClassBytes[index]) return index;
+  return kLargeClass;
+}
+
+std::uint64_t ExtentPool::large_file_bytes(std::uint64_t bytes) {
+  if (bytes == 0) return kPageBytes;
+  if (bytes > 1ULL << 62) return bytes;  // never fits anywhere; refused where the file is made
+  return (step_bytes(step_of(bytes)) + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+void ExtentPool::add_class_file(std::uint16_t size_class, std::uint32_t number, std::byte* data,
+                                std::uint64_t bytes) {
+  RW_CHECK(size_class < kExtentClassBytes.size());
+  SizeClass& of = state_->classes[size_class];
+  const std::uint64_t extent_bytes = kExtentClassBytes[size_class];
+  const std::uint64_t extent_count = bytes / extent_bytes;
+  of.count += extent_count;
+  of.free.reserve(of.count);  // give_back must not allocate
+  for (std::uint64_t index = extent_count; index-- > 0;) {
+    const std::uint64_t offset = index * extent_bytes;
+    of.free.push_back({data + offset, extent_bytes, offset, number, size_class});
+  }
+  state_->file_bytes += bytes;
+}
+
+void ExtentPool::add_large_file(std::uint32_t number, std::byte* data, std::uint64_t bytes) {
+  RW_CHECK(bytes > 0);
+  const auto [at, added] = state_->large.try_emplace(number);
+  RW_CHECK(added);
+  LargeFile& file = at->second;
+  file.extent = {data, bytes, 0, number, kLargeClass};
+  file.step = step_of(bytes);
+  if (step_bytes(file.step) > bytes) --file.step;  // a size between two steps serves the lower
+  auto& free = state_->large_free[file.step];
+  std::size_t in_step = 1;
+  for (const auto& [other_number, other] : state_->large)
+    if (other_number != number && other.step == file.step) ++in_step;
+  free.reserve(in_step);  // give_back must not allocate
+  free.push_back(&file);
+  state_->file_bytes += bytes;
+  state_->free_large_bytes += bytes;
+}
+
+std::optional<Extent> ExtentPool::take(std::uint64_t bytes) {
+  const std::uint16_t size_class = class_of(bytes);
+  if (size_class != kLargeClass) {
+    auto& free = state_->classes[size_class].free;
+    if (free.empty()) return std::nullopt;
+    const Extent extent = free.back();
+    free.pop_back();
+    ++state_->taken;
+    return extent;
+  }
+  const std::size_t first = step_of(bytes);
+  for (std::size_t step = first; step <= first + kStepsAbove && step < kStepCount; ++step) {
+    auto& free = state_->large_free[step];
+    if (free.empty()) continue;
+    LargeFile* file = free.back();
+    free.pop_back();
+    file->taken = true;
+    state_->free_large_bytes -= file->extent.bytes;
+    ++state_->taken;
+    return file->extent;
+  }
+  return std::nullopt;
+}
+
+void ExtentPool::give_back(const Extent& extent, TimeNs now) {
+  RW_CHECK(state_->taken > 0);
+  --state_->taken;
+  if (extent.size_class != kLargeClass) {
+    SizeClass& of = state_->classes.at(extent.size_class);
+    RW_CHECK(of.free.size() < of.count);  // else one extent came back twice
+    of.free.push_back(extent);
+    return;
+  }
+  const auto at = state_->large.find(extent.file);
+  RW_CHECK(at != state_->large.end());
+  LargeFile& file = at->second;
+  RW_CHECK(file.taken);
+  file.taken = false;
+  file.idle_since = now;
+  state_->large_free[file.step].push_back(&file);
+  state_->free_large_bytes += file.extent.bytes;
+}
+
+bool ExtentPool::runs_low(std::uint16_t size_class) const {
+  const SizeClass& of = state_->classes.at(size_class);
+  return of.count == 0 || of.free.size() * 4 < of.count;
+}
+
+std::uint32_t ExtentPool::evict_idle_large(TimeNs idle_since) {
+  for (auto& free : state_->large_free) {
+    // The front of a last-in first-out list has been idle for longest.
+    if (free.empty() || free.front()->idle_since >= idle_since) continue;
+    const std::uint32_t number = free.front()->extent.file;
+    state_->file_bytes -= free.front()->extent.bytes;
+    state_->free_large_bytes -= free.front()->extent.bytes;
+    free.erase(free.begin());
+    state_->large.erase(number);
+    return number;
+  }
+  return 0;
+}
+
+std::uint64_t ExtentPool::file_bytes() const { return state_->file_bytes; }
+std::uint64_t ExtentPool::free_large_bytes() const { return state_->free_large_bytes; }
+std::uint64_t ExtentPool::extents_taken() const { return state_->taken; }
+
+}  // namespace ringwire::ipc
