@@ -31,6 +31,8 @@ enum class Level : std::uint8_t { kNone = 0, kAccepted = 1, kProcessed = 2 };
 /// How a message ended. kFailed: provably never handed to a program. kUnknown: it may have been.
 enum class Ending : std::uint8_t { kDone = 0, kFailed = 1, kUnknown = 2 };
 
+inline constexpr std::uint8_t kMaxReason = 19;  ///< highest number of Reason
+
 /// Why a message ended as it did. Values are wire format and C ABI (RW_REASON_...): never renumber.
 enum class Reason : std::uint8_t {
   kNone = 0,           ///< ended as asked

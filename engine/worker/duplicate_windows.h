@@ -1,0 +1,57 @@
+// Who has been here before: per sending channel, the state of its last kWindow sequence numbers, so
+// that a message that is sent again (after a lost session, a failover, an engine restart) is handed to
+// programs once per node (docs/architecture.md, G2). Outside of the window it says "stale" and never
+// guesses. Windows are reused least recently used first; a reused one forgets. Hot; one thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/ids.h"
+#include "engine/worker/hash_index.h"
+#include "engine/worker/index_pool.h"
+
+namespace ringwire::worker {
+
+enum class Seen : std::uint8_t {
+  kNever = 0,
+  kQueued = 1,  ///< arrived whole, waits for or is with a program
+  kDone = 2,
+  kGivenUp = 3,  ///< turned away or ended without being done; may come again
+  kStale = 4,    ///< older than the window: nobody can tell
+};
+
+class DuplicateWindows {
+ public:
+  /// Twice ipc::kMaxOutstandingSpan: a sender re-sends only what is outstanding, so that whatever may
+  /// come again is inside as long as no newer half has passed it.
+  static constexpr std::uint64_t kWindow = 16'384;
+
+  explicit DuplicateWindows(std::uint32_t windows);
+
+  [[nodiscard]] Seen look(const MessageId& id);
+  /// Record a state (not kNever, not kStale). Ignored for what is stale.
+  void mark(const MessageId& id, Seen seen);
+
+  [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t windows);
+
+ private:
+  struct Window {
+    std::uint32_t generation = 0;
+    ListLink link;
+    std::uint64_t key = 0;
+    Id128 attachment;
+    std::uint32_t channel = 0;
+    std::uint64_t highest = 0;                     // sequence
+    std::array<std::uint64_t, kWindow / 32> bits;  // 2 per sequence, at sequence % kWindow
+    void reset();
+  };
+
+  [[nodiscard]] Window& window_of(const MessageId& id);
+
+  IndexPool<Window> windows_;
+  IndexList<Window> recent_;  // front = least recently used
+  HashIndex index_;
+};
+
+}  // namespace ringwire::worker
