@@ -30,7 +30,8 @@ class Random {
 
   /// Uniform in [0, bound), bound > 0, by Lemire's multiply-shift; the bias is below bound / 2^64.
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    __extension__ using Wide = unsigned __int128;  // not ISO C++; both compilers of ours have it
+    return static_cast<std::uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
   }
 
   /// Uniform in [low, high], both included.
