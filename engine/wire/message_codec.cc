@@ -1,0 +1,134 @@
+#include "engine/wire/message_codec.h"
+
+namespace ringwire::wire {
+namespace {
+
+// The bits byte: level in the two lowest, then what is present (W-12).
+constexpr unsigned kLevelMask = 3;
+constexpr unsigned kHasPredecessor = 1U << 2;
+constexpr unsigned kHasAttempt = 1U << 3;
+constexpr unsigned kHasPriority = 1U << 4;
+constexpr unsigned kHasReplyTo = 1U << 5;
+constexpr unsigned kAllBits = (1U << 6) - 1;
+
+constexpr std::uint16_t kKnownFlags = (1U << 8) - 1;
+
+void encode_handle(ByteWriter& writer, const HandleUse& use) {
+  writer.varint(std::uint64_t{use.handle} << 1 | (use.define ? 1U : 0U));
+}
+
+// True when the full form follows.
+bool decode_handle(ByteReader& reader, HandleUse& use) {
+  const std::uint64_t value = reader.varint();
+  if (value > 0x1'ffff'ffffU || value == 1) {
+    reader.fail();
+    return false;
+  }
+  use.handle = static_cast<std::uint32_t>(value >> 1);
+  use.define = (value & 1) != 0;
+  return use.define || use.handle == 0;
+}
+
+void encode_attachment(ByteWriter& writer, const HandleUse& use, const Id128& id) {
+  encode_handle(writer, use);
+  if (use.define || use.handle == 0) {
+    writer.u64(id.high);
+    writer.u64(id.low);
+  }
+}
+
+void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
+  if (!decode_handle(reader, use)) return;
+  id.high = reader.u64();
+  id.low = reader.u64();
+}
+
+bool has_reply_to(const MessageHeader& header) {
+  return (header.flags & (kReply | kToOrigin)) != 0 || !header.in_reply_to.attachment.empty();
+}
+
+}  // namespace
+
+bool valid_header(const MessageHeader& header) {
+  return header.key.size() <= kMaxKeyBytes && header.service.size() <= kMaxNameBytes &&
+         (header.flags & ~kKnownFlags) == 0 && header.level <= Level::kProcessed &&
+         header.attempt > 0 && (header.predecessor == 0 || header.predecessor < header.id.sequence);
+}
+
+void encode_message(ByteWriter& writer, ItemType type, std::uint32_t number,
+                    const MessageHeader& header, const MessageHandles& handles) {
+  const bool reply = has_reply_to(header);
+  writer.u8(static_cast<std::uint8_t>(type));
+  writer.varint(number);
+  writer.u8(static_cast<std::uint8_t>(
+      static_cast<unsigned>(header.level) | (header.predecessor != 0 ? kHasPredecessor : 0) |
+      (header.attempt != 1 ? kHasAttempt : 0) | (header.priority != 0 ? kHasPriority : 0) |
+      (reply ? kHasReplyTo : 0)));
+  writer.varint(header.flags);
+  encode_attachment(writer, handles.attachment, header.id.attachment);
+  writer.varint(header.id.channel);
+  writer.varint(header.id.sequence);
+  if (header.predecessor != 0) writer.varint(header.id.sequence - header.predecessor);
+  writer.u64(header.hash);
+  writer.varint(header.epoch);
+  writer.varint(header.payload_bytes);
+  if (header.attempt != 1) writer.varint(header.attempt);
+  if (header.priority != 0) writer.u8(header.priority);
+  encode_handle(writer, handles.service);
+  if (handles.service.define || handles.service.handle == 0) {
+    writer.u8(static_cast<std::uint8_t>(header.service.size()));
+    writer.bytes(as_bytes(header.service));
+  }
+  if (reply) {
+    encode_attachment(writer, handles.reply_attachment, header.in_reply_to.attachment);
+    writer.varint(header.in_reply_to.channel);
+    writer.varint(header.in_reply_to.sequence);
+  }
+  writer.varint(header.key.size());
+  writer.bytes(header.key);
+}
+
+bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& header) {
+  message.number = varint32(reader);
+  const unsigned bits = reader.u8();
+  const std::uint64_t flags = reader.varint();
+  if ((bits & ~kAllBits) != 0 || (bits & kLevelMask) > 2 || (flags & ~std::uint64_t{kKnownFlags}))
+    reader.fail();
+  header.level = static_cast<Level>(bits & kLevelMask);
+  header.flags = static_cast<std::uint16_t>(flags);
+  decode_attachment(reader, message.handles.attachment, header.id.attachment);
+  header.id.channel = varint32(reader);
+  header.id.sequence = reader.varint();
+  if ((bits & kHasPredecessor) != 0) {
+    const std::uint64_t back = reader.varint();
+    if (back == 0 || back >= header.id.sequence) reader.fail();
+    header.predecessor = header.id.sequence - back;
+  }
+  header.hash = reader.u64();
+  header.epoch = reader.varint();
+  header.payload_bytes = reader.varint();
+  if ((bits & kHasAttempt) != 0) {
+    header.attempt = varint32(reader);
+    if (header.attempt < 2) reader.fail();
+  }
+  if ((bits & kHasPriority) != 0) {
+    header.priority = reader.u8();
+    if (header.priority == 0) reader.fail();
+  }
+  if (decode_handle(reader, message.handles.service)) {
+    const std::size_t bytes = reader.u8();
+    if (bytes > kMaxNameBytes) reader.fail();
+    header.service = as_text(reader.view(bytes));
+  }
+  if ((bits & kHasReplyTo) != 0) {
+    decode_attachment(reader, message.handles.reply_attachment, header.in_reply_to.attachment);
+    header.in_reply_to.channel = varint32(reader);
+    header.in_reply_to.sequence = reader.varint();
+  }
+  const std::uint64_t key_bytes = reader.varint();
+  if (key_bytes > kMaxKeyBytes) reader.fail();
+  header.key = reader.view(reader.ok() ? static_cast<std::size_t>(key_bytes) : 0);
+  return reader.ok();
+}
+
+}  // namespace ringwire::wire
