@@ -77,7 +77,8 @@ struct Event {
   std::span<const std::byte> payload;  ///< kMessage
 };
 
-/// A bounded list of events; one packet never makes more than kMaxEvents.
+/// A bounded list of events; one packet never makes more than kMaxEvents. Every call of a session
+/// that takes one clears it first.
 class EventBatch {
  public:
   static constexpr std::size_t kMaxEvents = 512;
@@ -89,6 +90,9 @@ class EventBatch {
     event = Event{};
     return event;
   }
+  /// Takes the newest event back.
+  void drop_last() { --count_; }
+  [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] std::span<Event> all() { return std::span(events_.get(), count_); }
 
  private:

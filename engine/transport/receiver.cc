@@ -1,0 +1,361 @@
+#include "engine/transport/receiver.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+
+namespace ringwire::transport {
+
+using wire::ItemType;
+
+Receiver::Receiver(const SessionConfig& config)
+    : numbers_(config.message_slots),
+      fragment_bytes_(fragment_bytes(config.max_packet_bytes)),
+      grant_fragments_(std::max(static_cast<std::uint32_t>(kGrantWindowBytes / fragment_bytes_),
+                                kMinGrantFragments)),
+      max_reply_slots_(reply_slots(config.message_slots)),
+      max_window_messages_(config.message_slots / 4),
+      max_windows_sum_(request_slots(config.message_slots)),
+      slots_(config.message_slots),
+      windows_(std::size_t{2} * kMaxAnnounced),
+      classes_(kServiceClasses) {
+  free_windows_.reserve(windows_.size());
+  for (std::size_t index = windows_.size(); index-- > 0;)
+    free_windows_.push_back(static_cast<std::uint8_t>(index));
+  for (ServiceClass& service : classes_) {
+    service.window_messages = initial_window_messages(config.message_slots);
+    service.window_bytes = kInitialWindowBytes;
+    windows_sum_ += service.window_messages;
+  }
+}
+
+std::uint64_t Receiver::memory_bytes(std::uint32_t message_slots) {
+  return message_slots * sizeof(Slot) +              //
+         2 * kMaxAnnounced * (sizeof(Window) + 1) +  //
+         kServiceClasses * sizeof(ServiceClass) +    //
+         AttachmentReceiver::memory_bytes() +        //
+         ServiceReceiver::memory_bytes();
+}
+
+ItemVerdict Receiver::on_message(ItemType type, ByteReader& reader, EventBatch& events) {
+  Event& event = events.add();  // decoded in place; taken back unless there is something to tell
+  wire::DecodedMessage message;
+  const bool small = type == ItemType::kMessage;
+  if (!wire::decode_message(reader, message, event.header)) {
+    events.drop_last();
+    return ItemVerdict::kViolation;
+  }
+  wire::MessageHeader& header = event.header;
+  if (small) event.payload = reader.view(static_cast<std::size_t>(header.payload_bytes));
+  const bool sizes_ok =
+      small ? reader.ok()
+            : header.payload_bytes > 0 &&
+                  (type == ItemType::kOpenAnnounced) == (header.payload_bytes > kUnscheduledBytes);
+  // All uses are resolved, also those of a repeated message: it may carry a definition.
+  using Resolved = AttachmentReceiver::Verdict;
+  const Resolved attachment =
+      attachments_.resolve(message.handles.attachment, header.id.attachment);
+  const Resolved reply_attachment =
+      attachments_.resolve(message.handles.reply_attachment, header.in_reply_to.attachment);
+  const bool service_ok = services_.resolve(message.handles.service, header.service);
+  if (!sizes_ok || !service_ok || attachment == Resolved::kViolation ||
+      reply_attachment == Resolved::kViolation) {
+    events.drop_last();
+    return ItemVerdict::kViolation;
+  }
+  Slot& slot = slots_[numbers_.slot_of(message.number)];
+  const std::uint32_t generation = numbers_.generation_of(message.number);
+  if (numbers_.compare(generation, slot.generation) <= 0) {
+    events.drop_last();  // repeated, or of a message long finished
+    return ItemVerdict::kOk;
+  }
+  if (attachment == Resolved::kStale || reply_attachment == Resolved::kStale) {
+    events.drop_last();
+    return ItemVerdict::kNotYet;
+  }
+  if (slot.phase != Phase::kFree) {
+    events.drop_last();
+    return ItemVerdict::kViolation;  // W-11: not released yet
+  }
+  results_.remove(slots_, index_of(slot));
+  slot = Slot{};
+  slot.generation = generation;
+  slot.payload_bytes = header.payload_bytes;
+  slot.level = header.level;
+  slot.reply = (header.flags & wire::kReply) != 0;
+  slot.announced = type == ItemType::kOpenAnnounced;
+  slot.service_class =
+      slot.reply ? std::uint8_t{0} : static_cast<std::uint8_t>(message.handles.service.handle);
+  if (!small) slot.fragment_count = (header.payload_bytes - 1) / fragment_bytes_ + 1;
+  if (!charge(slot)) {
+    events.drop_last();
+    return ItemVerdict::kViolation;
+  }
+  slot.phase = small ? Phase::kWhole : Phase::kOpened;
+  ++messages_received;
+  event.kind = small ? EventKind::kMessage : EventKind::kOpen;
+  event.announced = slot.announced;
+  event.number = static_cast<MessageNumber>(message.number);
+  return ItemVerdict::kOk;
+}
+
+// Reserves what the sender must have had: slot, credit, window (W-40 to W-44).
+bool Receiver::charge(Slot& slot) {
+  if (slot.announced &&
+      (open_announced_[slot.reply ? 1 : 0] >= kMaxAnnounced || !take_window(slot)))
+    return false;
+  if (slot.reply) {
+    if (open_replies_ >= max_reply_slots_) return false;
+    ++open_replies_;
+  } else {
+    ServiceClass& service = classes_[slot.service_class];
+    slot.charge_bytes =
+        slot.announced ? 0
+                       : std::max(kMinChargeBytes, static_cast<std::uint32_t>(slot.payload_bytes));
+    if (service.open_messages >= service.window_messages ||
+        slot.charge_bytes > service.window_bytes - service.open_bytes)
+      return false;
+    ++service.open_messages;
+    service.open_bytes += slot.charge_bytes;
+    // Three quarters in use count as "short": the sender's view lags by a round trip.
+    if (service.open_messages >= service.window_messages / 4 * 3) service.short_of_messages = true;
+    if (service.open_bytes >= service.window_bytes / 4 * 3) service.short_of_bytes = true;
+  }
+  if (slot.announced) ++open_announced_[slot.reply ? 1 : 0];
+  return true;
+}
+
+void Receiver::discharge(Slot& slot) {
+  if (slot.announced) {
+    --open_announced_[slot.reply ? 1 : 0];
+    drop_window(slot);
+  }
+  if (slot.reply) {
+    --open_replies_;
+    return;
+  }
+  ServiceClass& service = classes_[slot.service_class];
+  --service.open_messages;
+  service.open_bytes -= slot.charge_bytes;
+  if (++service.released >= service.window_messages) grow(slot.service_class);
+}
+
+// A service that used its whole window and released as much again gets twice as much, as long as
+// all windows together leave the replies' quarter of the slots alone (W-43).
+void Receiver::grow(std::uint8_t service_class) {
+  ServiceClass& service = classes_[service_class];
+  service.released = 0;
+  bool grown = false;
+  if (service.short_of_messages) {
+    const std::uint32_t more =
+        std::min({service.window_messages, max_window_messages_ - service.window_messages,
+                  max_windows_sum_ - windows_sum_});
+    service.window_messages += more;
+    windows_sum_ += more;
+    grown = more > 0;
+  }
+  if (service.short_of_bytes && service.window_bytes < kMaxWindowBytes) {
+    service.window_bytes = std::min(2 * service.window_bytes, kMaxWindowBytes);
+    grown = true;
+  }
+  service.short_of_messages = false;
+  service.short_of_bytes = false;
+  if (grown) credits_ |= std::uint64_t{1} << service_class;
+}
+
+bool Receiver::take_window(Slot& slot) {
+  if (free_windows_.empty()) return false;
+  slot.window = free_windows_.back();
+  free_windows_.pop_back();
+  windows_[slot.window] = Window{};
+  windows_[slot.window].slot = index_of(slot);
+  return true;
+}
+
+void Receiver::drop_window(Slot& slot) {
+  grants_.remove(windows_, slot.window);
+  windows_[slot.window].slot = kNoIndex;
+  free_windows_.push_back(slot.window);
+}
+
+ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
+  Slot& slot = slots_[numbers_.slot_of(number)];
+  const std::uint32_t generation = numbers_.generation_of(number);
+  const std::int32_t order = numbers_.compare(generation, slot.generation);
+  if (order < 0) return ItemVerdict::kOk;
+  if (order > 0) {
+    if (slot.phase != Phase::kFree) return ItemVerdict::kViolation;
+    // It never arrived and, its number being used up now, never will (W-18).
+    results_.remove(slots_, index_of(slot));
+    slot = Slot{};
+    slot.generation = generation;
+    slot.settled = true;
+    slot.ending = Ending::kFailed;
+    slot.reason = Reason::kCancelled;
+    queue_result(slot);
+    return ItemVerdict::kOk;
+  }
+  if (slot.phase == Phase::kFree || slot.settled || slot.withdrawn) return ItemVerdict::kOk;
+  slot.withdrawn = true;
+  if (slot.phase != Phase::kWhole) slot.phase = Phase::kGone;
+  Event& event = events.add();
+  event.kind = EventKind::kWithdrawn;
+  event.number = static_cast<MessageNumber>(number);
+  return ItemVerdict::kOk;
+}
+
+Receiver::Placement Receiver::place(std::uint32_t number, std::uint64_t fragment,
+                                    std::size_t bytes) const {
+  const Slot& slot = slots_[numbers_.slot_of(number)];
+  const std::int32_t order = numbers_.compare(numbers_.generation_of(number), slot.generation);
+  if (order > 0) return {ItemVerdict::kNotYet, nullptr};
+  if (order < 0) return {};
+  if (slot.phase == Phase::kOpened)
+    return {slot.announced ? ItemVerdict::kViolation : ItemVerdict::kNotYet, nullptr};
+  if (slot.phase != Phase::kReceiving) return {};
+  if (fragment >= slot.fragment_count) return {ItemVerdict::kViolation, nullptr};
+  const std::uint64_t offset = fragment * fragment_bytes_;
+  if (bytes != std::min<std::uint64_t>(fragment_bytes_, slot.payload_bytes - offset))
+    return {ItemVerdict::kViolation, nullptr};
+  if (slot.announced) {
+    const Window& window = windows_[slot.window];
+    if (fragment >= window.granted) return {ItemVerdict::kViolation, nullptr};
+    if (fragment < slot.arrived || window.test(fragment)) return {};
+  } else if ((slot.arrived >> fragment & 1) != 0) {
+    return {};
+  }
+  return {ItemVerdict::kOk, slot.extent + offset};
+}
+
+void Receiver::commit(std::uint32_t number, std::uint64_t fragment, EventBatch& events) {
+  Slot& slot = slots_[numbers_.slot_of(number)];
+  bool complete = false;
+  if (slot.announced) {
+    Window& window = windows_[slot.window];
+    window.flip(fragment);
+    while (window.test(slot.arrived)) window.flip(slot.arrived++);
+    complete = slot.arrived == slot.fragment_count;
+    if (!complete) update_grant(slot);
+  } else {
+    slot.arrived |= std::uint64_t{1} << fragment;
+    complete = static_cast<std::uint64_t>(std::popcount(slot.arrived)) == slot.fragment_count;
+  }
+  if (!complete) return;
+  slot.phase = Phase::kWhole;
+  if (slot.announced) grants_.remove(windows_, slot.window);
+  Event& event = events.add();
+  event.kind = EventKind::kComplete;
+  event.number = static_cast<MessageNumber>(number);
+  // At level none arrival is the end; nobody settles it (W-19).
+  if (slot.level == Level::kNone) settle(number, Ending::kDone, Reason::kNone);
+}
+
+void Receiver::update_grant(Slot& slot) {
+  Window& window = windows_[slot.window];
+  const std::uint64_t wanted = std::min(slot.fragment_count, slot.arrived + grant_fragments_);
+  if (wanted <= window.granted) return;
+  if (wanted - window.granted < grant_fragments_ / 4 && wanted < slot.fragment_count) return;
+  window.granted = wanted;
+  if (window.grant_link.list == 0) grants_.push_back(windows_, slot.window);
+}
+
+void Receiver::accept(std::uint32_t number, std::byte* extent) {
+  Slot* slot = find(number);
+  if (slot == nullptr || slot->phase != Phase::kOpened) return;  // withdrawn meanwhile
+  slot->extent = extent;
+  slot->phase = Phase::kReceiving;
+  if (slot->announced) update_grant(*slot);
+}
+
+void Receiver::settle(std::uint32_t number, Ending ending, Reason reason) {
+  Slot* slot = find(number);
+  if (slot == nullptr || slot->phase == Phase::kFree || slot->settled) return;
+  slot->settled = true;
+  slot->ending = ending;
+  slot->reason = reason;
+  queue_result(*slot);
+}
+
+void Receiver::release(std::uint32_t number) {
+  Slot* slot = find(number);
+  if (slot == nullptr || slot->phase == Phase::kFree) return;
+  if (!slot->settled)
+    settle(number, slot->level == Level::kNone ? Ending::kDone : Ending::kUnknown,
+           slot->level == Level::kNone ? Reason::kNone : Reason::kUnprocessed);
+  slot->phase = Phase::kFree;
+  slot->extent = nullptr;
+  discharge(*slot);
+  queue_result(*slot);
+}
+
+void Receiver::queue_result(Slot& slot) {
+  slot.result_acked = false;
+  if (slot.result_link.list == 0) results_.push_back(slots_, index_of(slot));
+}
+
+void Receiver::on_result_acked(std::uint32_t number, bool released) {
+  Slot* slot = find(number);
+  if (slot == nullptr || (slot->phase == Phase::kFree) != released) return;
+  slot->result_acked = true;
+  results_.remove(slots_, index_of(*slot));
+}
+
+void Receiver::on_result_lost(std::uint32_t number, bool released) {
+  Slot* slot = find(number);
+  // A newer state of the same result is under way by itself.
+  if (slot == nullptr || slot->result_acked || (slot->phase == Phase::kFree) != released) return;
+  queue_result(*slot);
+}
+
+void Receiver::on_grant_lost(std::uint32_t number) {
+  Slot* slot = find(number);
+  if (slot == nullptr || !slot->announced || slot->phase != Phase::kReceiving) return;
+  Window& window = windows_[slot->window];
+  if (window.grant_link.list == 0) grants_.push_back(windows_, slot->window);
+}
+
+void Receiver::on_credit_lost(std::uint32_t service_class) {
+  credits_ |= std::uint64_t{1} << service_class;
+}
+
+std::size_t Receiver::write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items) {
+  std::size_t items = 0;
+  while (credits_ != 0 && items < max_items && sent.item_room() > 0 &&
+         writer.room_bytes() >= wire::kMaxCreditBytes) {
+    const auto service_class = static_cast<std::uint8_t>(std::countr_zero(credits_));
+    credits_ &= credits_ - 1;
+    const ServiceClass& service = classes_[service_class];
+    wire::encode_credit(writer, {service_class, service.window_messages, service.window_bytes});
+    sent.add_item({service_class, SentKind::kCredit, false});
+    ++items;
+  }
+  while (!grants_.empty() && items < max_items && sent.item_room() > 0 &&
+         writer.room_bytes() >= wire::kMaxGrantBytes) {
+    const std::uint32_t index = grants_.front();
+    grants_.remove(windows_, index);
+    const std::uint32_t number = number_of(slots_[windows_[index].slot]);
+    wire::encode_grant(writer, {number, windows_[index].granted});
+    sent.add_item({number, SentKind::kGrant, false});
+    ++items;
+  }
+  while (!results_.empty() && items < max_items && sent.item_room() > 0 &&
+         writer.room_bytes() >= wire::kMaxResultBytes) {
+    const std::uint32_t index = results_.front();
+    results_.remove(slots_, index);
+    const Slot& slot = slots_[index];
+    const bool released = slot.phase == Phase::kFree;
+    const std::uint32_t number = number_of(slot);
+    wire::encode_result(writer, {number, slot.settled, released, slot.ending, slot.reason});
+    sent.add_item({number, SentKind::kResult, released});
+    ++items;
+  }
+  return items;
+}
+
+Receiver::Slot* Receiver::find(std::uint32_t number) {
+  Slot& slot = slots_[numbers_.slot_of(number)];
+  return slot.generation == numbers_.generation_of(number) ? &slot : nullptr;
+}
+
+}  // namespace ringwire::transport

@@ -1,0 +1,156 @@
+// The receiving half of a session: receive slots indexed by message number, fragments placed into
+// extents, results kept until they are acknowledged, grants, and the budgets of services
+// (docs/wire.md W-10 to W-19, W-40 to W-45). One thread; hot; no allocation after construction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/transport/dictionary.h"
+#include "engine/transport/index_list.h"
+#include "engine/transport/limits.h"
+#include "engine/transport/message_numbers.h"
+#include "engine/transport/sent_packets.h"
+#include "engine/transport/session.h"
+
+namespace ringwire::transport {
+
+/// What the caller does with the packet that an item or fragment came in.
+enum class ItemVerdict : std::uint8_t {
+  kOk,         ///< go on
+  kNotYet,     ///< drop the packet unacknowledged: its sender will repeat it
+  kViolation,  ///< close the session
+};
+
+class Receiver {
+ public:
+  explicit Receiver(const SessionConfig& config);
+  [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t message_slots);
+
+  // --- what the peer says ---
+  /// A MESSAGE or OPEN item; `reader` stands behind its type byte. The event, if any, is added.
+  [[nodiscard]] ItemVerdict on_message(wire::ItemType type, ByteReader& reader, EventBatch& events);
+  [[nodiscard]] ItemVerdict on_withdraw(std::uint32_t number, EventBatch& events);
+
+  /// Where a fragment belongs, judged before its packet is verified; changes nothing.
+  struct Placement {
+    ItemVerdict verdict = ItemVerdict::kOk;
+    std::byte* target = nullptr;  ///< nullptr: not wanted (any more)
+  };
+  [[nodiscard]] Placement place(std::uint32_t number, std::uint64_t fragment,
+                                std::size_t bytes) const;
+  /// The fragment was verified and stands in its place; it counts now.
+  void commit(std::uint32_t number, std::uint64_t fragment, EventBatch& events);
+
+  // --- the user's calls (session.h says what they mean) ---
+  void accept(std::uint32_t number, std::byte* extent);
+  void settle(std::uint32_t number, Ending ending, Reason reason);
+  void release(std::uint32_t number);
+
+  // --- the fate of what was sent ---
+  void on_result_acked(std::uint32_t number, bool released);
+  void on_result_lost(std::uint32_t number, bool released);
+  void on_grant_lost(std::uint32_t number);
+  void on_credit_lost(std::uint32_t service_class);
+
+  // --- output ---
+  [[nodiscard]] bool has_items() const {
+    return !results_.empty() || !grants_.empty() || credits_ != 0;
+  }
+  /// Write results, grants and credits while they fit, at most `max_items`.
+  std::size_t write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items);
+
+  std::uint64_t messages_received = 0;  ///< counter
+
+ private:
+  enum class Phase : std::uint8_t {
+    kFree,       ///< released, or never used
+    kWhole,      ///< all bytes are here (small, or completed)
+    kOpened,     ///< waits for accept()
+    kReceiving,  ///< fragments are placed
+    kGone,       ///< withdrawn or refused: fragments are ignored
+  };
+  struct Slot {
+    std::byte* extent = nullptr;
+    std::uint64_t payload_bytes = 0;
+    std::uint64_t fragment_count = 0;
+    std::uint64_t arrived = 0;  ///< unscheduled: bit per fragment; announced: those without a gap
+    std::uint32_t generation = 0;
+    std::uint32_t charge_bytes = 0;
+    IndexLink result_link;
+    std::uint8_t window = 0;  ///< announced: index into windows_
+    std::uint8_t service_class = 0;
+    Phase phase = Phase::kFree;
+    Level level{};
+    Ending ending{};
+    Reason reason{};
+    bool announced = false;
+    bool reply = false;
+    bool withdrawn = false;
+    bool settled = false;
+    bool result_acked = true;  ///< the newest state of the result needs no repeating
+  };
+  /// Of an announced message: what has arrived beyond the first gap, and what was granted.
+  struct Window {
+    std::array<std::uint64_t, kGrantWindowFragments / 64> bits{};
+    std::uint64_t granted = 0;
+    std::uint32_t slot = kNoIndex;
+    IndexLink grant_link;
+    [[nodiscard]] bool test(std::uint64_t fragment) const {
+      return (bits[fragment / 64 % bits.size()] >> (fragment % 64) & 1) != 0;
+    }
+    void flip(std::uint64_t fragment) {
+      bits[fragment / 64 % bits.size()] ^= std::uint64_t{1} << (fragment % 64);
+    }
+  };
+  struct ServiceClass {
+    std::uint32_t window_messages = 0;
+    std::uint32_t window_bytes = 0;
+    std::uint32_t open_messages = 0;
+    std::uint32_t open_bytes = 0;
+    std::uint32_t released = 0;      ///< since the window last grew
+    bool short_of_messages = false;  ///< was used up since the window last grew
+    bool short_of_bytes = false;
+  };
+
+  [[nodiscard]] Slot* find(std::uint32_t number);
+  [[nodiscard]] std::uint32_t index_of(const Slot& slot) const {
+    return static_cast<std::uint32_t>(&slot - slots_.data());
+  }
+  [[nodiscard]] std::uint32_t number_of(const Slot& slot) const {
+    return numbers_.number_of(index_of(slot), slot.generation);
+  }
+  [[nodiscard]] bool charge(Slot& slot);
+  void discharge(Slot& slot);
+  void grow(std::uint8_t service_class);
+  [[nodiscard]] bool take_window(Slot& slot);
+  void drop_window(Slot& slot);
+  void update_grant(Slot& slot);
+  void queue_result(Slot& slot);
+
+  MessageNumbers numbers_;
+  std::uint32_t fragment_bytes_;
+  std::uint32_t grant_fragments_;
+  std::uint32_t max_reply_slots_;
+  std::uint32_t max_window_messages_;
+  std::uint32_t max_windows_sum_;
+  std::vector<Slot> slots_;
+  std::vector<Window> windows_;
+  std::vector<std::uint8_t> free_windows_;
+  std::vector<ServiceClass> classes_;
+  AttachmentReceiver attachments_;
+  ServiceReceiver services_;
+  IndexList<Slot, &Slot::result_link> results_{1};
+  IndexList<Window, &Window::grant_link> grants_{1};
+  std::uint64_t credits_ = 0;  ///< bit per service class whose CREDIT is to be sent
+  std::uint32_t windows_sum_ = 0;
+  std::uint32_t open_replies_ = 0;
+  std::uint32_t open_announced_[2] = {0, 0};  ///< requests, replies
+};
+
+static_assert(kServiceClasses <= 64);  // one word of bits
+static_assert(2 * kMaxAnnounced <= 256);
+
+}  // namespace ringwire::transport

@@ -1,0 +1,299 @@
+#include <algorithm>
+
+#include "engine/transport/session_state.h"
+
+namespace ringwire::transport {
+
+using wire::FrameKind;
+using wire::ItemType;
+
+bool Session::State::on_packet(TimeNs at, std::span<const std::byte> packet, EventBatch& events) {
+  events.clear();
+  note_time(at);
+  if (closed) return false;
+  const auto header = wire::decode_frame_header(packet);
+  if (!header || header->connection_id != config.local_connection_id) {
+    ++counters.dropped_bad_packet;
+    return false;
+  }
+  switch (received.judge(header->packet_number)) {
+    case ReceivedPackets::Verdict::kNew:
+      break;
+    case ReceivedPackets::Verdict::kDuplicate:
+      ++counters.dropped_duplicate_packet;
+      return false;
+    case ReceivedPackets::Verdict::kTooOld:
+      ++counters.dropped_old_packet;
+      return false;
+  }
+  const bool taken = header->kind == FrameKind::kBulk ? on_bulk(*header, packet, events)
+                                                      : on_mixed(*header, packet, events);
+  if (!closed && sender.has_events()) sender.flush_events(events);
+  return taken;
+}
+
+// W-6: the payload goes straight to where it belongs while the checksum is computed. That place is
+// of a range not yet received, so that a forged or damaged frame leaves nothing that is not
+// overwritten before it counts.
+bool Session::State::on_bulk(const wire::FrameHeader& header, std::span<const std::byte> packet,
+                             EventBatch& events) {
+  const auto sealed = wire::sealed_part(packet);
+  constexpr std::size_t kBefore = wire::kFrameHeaderBytes + wire::kBulkHeaderBytes;
+  Receiver::Placement placement{ItemVerdict::kViolation, nullptr};
+  std::uint32_t number = 0;
+  std::uint64_t fragment = 0;
+  std::uint32_t crc = 0;
+  if (sealed.size() > kBefore) {
+    number = load_le<std::uint32_t>(sealed.data() + wire::kFrameHeaderBytes);
+    fragment = load_le<std::uint64_t>(sealed.data() + wire::kFrameHeaderBytes + 4);
+    const auto payload = sealed.subspan(kBefore);
+    placement = receiver.place(number, fragment, payload.size());
+    crc = wire::crc32c(0, sealed.first(kBefore));
+    crc = placement.target != nullptr ? wire::copy_with_crc32c(crc, placement.target, payload)
+                                      : wire::crc32c(crc, payload);
+  } else {
+    crc = wire::crc32c(0, sealed);
+  }
+  if (!wire::clear_tag_matches(crc, sealed.data() + sealed.size())) {
+    ++counters.dropped_bad_packet;
+    return false;
+  }
+  last_heard = now;
+  if (placement.verdict == ItemVerdict::kNotYet) {
+    ++counters.dropped_early_fragment;
+    return false;
+  }
+  if (placement.verdict == ItemVerdict::kViolation) {
+    ++counters.dropped_malformed;
+    shut(Reason::kBadMessage, true, &events);
+    return false;
+  }
+  counters.bytes_received += packet.size();
+  received_packet(header, true);
+  if (placement.target != nullptr) receiver.commit(number, fragment, events);
+  return true;
+}
+
+bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const std::byte> packet,
+                              EventBatch& events) {
+  if (!wire::verify_clear(packet)) {
+    ++counters.dropped_bad_packet;
+    return false;
+  }
+  last_heard = now;
+  ByteReader reader(wire::sealed_part(packet).subspan(wire::kFrameHeaderBytes));
+  bool eliciting = false;
+  std::size_t items = 0;
+  while (!reader.at_end()) {
+    const auto type = static_cast<ItemType>(reader.u8());
+    if (type == ItemType::kPadding) continue;
+    ItemVerdict verdict = ItemVerdict::kViolation;
+    if (++items <= kMaxItemsPerFrame + 1) verdict = on_item(type, reader, events);
+    if (verdict == ItemVerdict::kNotYet) {
+      // Everything before this item is idempotent, so that the repetition does no harm (W-34).
+      ++counters.dropped_early_fragment;
+      return false;
+    }
+    if (verdict == ItemVerdict::kViolation || !reader.ok()) {
+      ++counters.dropped_malformed;
+      shut(Reason::kBadMessage, true, &events);
+      return false;
+    }
+    if (closed) return true;  // by the peer
+    eliciting |= type != ItemType::kAck && type != ItemType::kClose;
+  }
+  counters.bytes_received += packet.size();
+  received_packet(header, eliciting);
+  return true;
+}
+
+ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatch& events) {
+  const auto verdict = [](bool ok) { return ok ? ItemVerdict::kOk : ItemVerdict::kViolation; };
+  switch (type) {
+    case ItemType::kPadding:
+    case ItemType::kPing:
+      return ItemVerdict::kOk;
+    case ItemType::kAck: {
+      wire::AckItem ack;
+      return wire::decode_ack(reader, ack) ? on_ack(ack) : ItemVerdict::kViolation;
+    }
+    case ItemType::kMessage:
+    case ItemType::kOpen:
+    case ItemType::kOpenAnnounced:
+      return receiver.on_message(type, reader, events);
+    case ItemType::kGrant: {
+      wire::GrantItem grant;
+      return verdict(wire::decode_grant(reader, grant) && sender.on_grant(grant));
+    }
+    case ItemType::kCredit: {
+      wire::CreditItem credit;
+      return verdict(wire::decode_credit(reader, credit) && sender.on_credit(credit));
+    }
+    case ItemType::kResult: {
+      wire::ResultItem result;
+      return verdict(wire::decode_result(reader, result) && sender.on_result(result));
+    }
+    case ItemType::kWithdraw: {
+      std::uint32_t number = 0;
+      return wire::decode_withdraw(reader, number) ? receiver.on_withdraw(number, events)
+                                                   : ItemVerdict::kViolation;
+    }
+    case ItemType::kClose: {
+      Reason reason{};
+      if (!wire::decode_close(reader, reason)) return ItemVerdict::kViolation;
+      shut(reason, false, &events);
+      return ItemVerdict::kOk;
+    }
+  }
+  return ItemVerdict::kViolation;
+}
+
+void Session::State::received_packet(const wire::FrameHeader& header, bool eliciting) {
+  ++counters.packets_received;
+  received.mark(header.packet_number, now);
+  ack_due |= eliciting;
+}
+
+ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
+  const std::uint64_t newest = ack.ranges[0].high;
+  if (newest >= sent.next_number()) return ItemVerdict::kViolation;  // never sent
+  const bool newest_is_new = sent.outstanding(newest);
+  const TimeNs newest_sent_at = newest_is_new ? sent.packet(newest).sent_at : 0;
+  bool progress = false;
+  for (std::size_t index = 0; index < ack.count; ++index) {
+    const wire::PacketRange& range = ack.ranges[index];
+    for (std::uint64_t number = sent.find_open(range.low, range.high); number != 0;
+         number = sent.find_open(number + 1, range.high)) {
+      if (sent.outstanding(number)) progress = true;
+      acked(number);
+    }
+  }
+  largest_acked = std::max(largest_acked, newest);
+  if (newest_is_new) {
+    const auto delay =
+        static_cast<DurationNs>(std::min<std::uint64_t>(ack.delay_us, 1'000'000)) * kMicrosecondNs;
+    rtt.on_sample(now - newest_sent_at, delay, now);
+    congestion.on_rtt(now - newest_sent_at);
+  }
+  if (!progress) return ItemVerdict::kOk;
+  probes = 0;
+  unanswered_since = sent.oldest() < sent.next_number() ? now : kNeverNs;
+  detect_loss();
+  if (largest_acked >= reorder_round) {
+    reorder_round = sent.next_number();
+    if (reorder_step > 0 && ++quiet_rounds >= kReorderQuietRounds) {
+      --reorder_step;
+      quiet_rounds = 0;
+    }
+  }
+  if (congestion.end_round(largest_acked, sent.next_number(), rtt.minimum_ns()))
+    ++counters.congestion_events;
+  return ItemVerdict::kOk;
+}
+
+void Session::State::acked(std::uint64_t number) {
+  const SentPacket packet = sent.packet(number);
+  if (!sent.outstanding(number)) {
+    ++counters.packets_spurious;
+    congestion.on_spurious();
+    sent.forget_lost(number);
+    // A step at most once per round trip: one late burst is one observation.
+    if (!packet.timed_out && quiet_rounds != 0 && reorder_step < kMaxReorderStep) ++reorder_step;
+    quiet_rounds = 0;
+    return;
+  }
+  congestion.on_acked(packet.bytes, 2 * sent.bytes_in_flight() >= congestion.window_bytes());
+  if (!packet.bulk)
+    for (std::uint32_t index = 0; index < packet.item_count; ++index) {
+      const SentItem item = sent.item(packet, index);
+      if (item.kind == SentKind::kHeader) sender.on_header_acked(item.value);
+      if (item.kind == SentKind::kResult) receiver.on_result_acked(item.value, item.released);
+    }
+  sent.resolve_acked(number);
+}
+
+// RFC 9002 section 6.1. Packets are looked at from the oldest on; the first that is not lost ends
+// the search, because all after it were sent later and have higher numbers.
+void Session::State::detect_loss() {
+  loss_deadline = kNeverNs;
+  const std::uint64_t threshold = kPacketThreshold << reorder_step;
+  const DurationNs delay = loss_delay_ns();
+  while (sent.oldest() < sent.next_number() && sent.oldest() < largest_acked) {
+    const SentPacket& packet = sent.packet(sent.oldest());
+    if (packet.number + threshold > largest_acked && packet.sent_at + delay > now) {
+      loss_deadline = packet.sent_at + delay;
+      return;
+    }
+    congestion.on_lost(1);
+    lose(packet.number, false);
+  }
+}
+
+void Session::State::lose(std::uint64_t number, bool by_time_out) {
+  const SentPacket packet = sent.packet(number);
+  ++counters.packets_lost;
+  counters.bytes_retransmitted += packet.bytes;
+  if (packet.bulk) {
+    sender.on_fragment_lost(packet.message, packet.fragment);
+  } else {
+    for (std::uint32_t index = 0; index < packet.item_count; ++index) {
+      const SentItem item = sent.item(packet, index);
+      switch (item.kind) {
+        case SentKind::kHeader:
+          sender.on_header_lost(item.value);
+          break;
+        case SentKind::kWithdraw:
+          sender.on_withdraw_lost(item.value);
+          break;
+        case SentKind::kResult:
+          receiver.on_result_lost(item.value, item.released);
+          break;
+        case SentKind::kGrant:
+          receiver.on_grant_lost(item.value);
+          break;
+        case SentKind::kCredit:
+          receiver.on_credit_lost(item.value);
+          break;
+        case SentKind::kPing:
+          ping_due = true;
+          break;
+      }
+    }
+  }
+  sent.resolve_lost(number, by_time_out);
+}
+
+void Session::State::on_timer(TimeNs at, EventBatch& events) {
+  events.clear();
+  note_time(at);
+  if (closed) {
+    static_cast<void>(drain(events));
+    return;
+  }
+  if (loss_deadline <= now) detect_loss();
+  if (probe_deadline_ns() <= now) probe();
+  sender.flush_events(events);
+}
+
+// W-52: the first time-out repeats the two oldest packets, which mends a lost tail within a round
+// trip. Later ones only ask for a sign of life: what it answers tells what was lost.
+void Session::State::probe() {
+  ++counters.probes_sent;
+  ++probes;
+  last_sent = now;  // the next time-out counts from here even if nothing can be sent
+  if (probes > 1) {
+    ping_due = true;
+    probe_allowance = 1;
+    return;
+  }
+  probe_allowance = 2;
+  for (int count = 0; count < 2 && sent.oldest() < sent.next_number(); ++count)
+    lose(sent.oldest(), true);
+}
+
+void Session::State::note_time(TimeNs at) {
+  if (at - now > kPauseNs) congestion.on_pause();
+  now = std::max(now, at);
+}
+
+}  // namespace ringwire::transport

@@ -1,0 +1,122 @@
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/transport/session_state.h"
+
+namespace ringwire::transport {
+
+using wire::FrameKind;
+
+std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet) {
+  note_time(at);
+  RW_CHECK(packet.size() >= config.max_packet_bytes);
+  packet = packet.first(config.max_packet_bytes);
+  if (closed) return close_frame_due ? write_close(packet) : 0;
+  while (sent.full()) {
+    congestion.on_lost(1);
+    lose(sent.oldest(), true);
+  }
+  const std::size_t room_bytes = room_for_data();
+  const bool fragments = sender.has_fragments() && room_bytes >= packet.size();
+  const bool items = receiver.has_items() || sender.has_items() || ping_due;
+  if (ack_due || (items && !(fragments && mixed_in_a_row >= kMixedPacketsPerBulk))) {
+    const std::size_t bytes = write_mixed(packet, room_bytes);
+    if (bytes > 0) {
+      ++mixed_in_a_row;
+      return bytes;
+    }
+  }
+  if (!fragments) return 0;
+  mixed_in_a_row = 0;
+  return write_bulk(packet);
+}
+
+// Bytes that a packet with data may have now: what the window leaves, or a whole packet for a probe
+// or when nothing is in flight (so that a window below one packet cannot stop everything).
+std::size_t Session::State::room_for_data() const {
+  const std::uint64_t in_flight = sent.bytes_in_flight();
+  const std::uint64_t window = congestion.window_bytes();
+  const std::size_t whole = config.max_packet_bytes;
+  if (in_flight == 0 || probe_allowance > 0 || in_flight + whole <= window) return whole;
+  return in_flight < window ? static_cast<std::size_t>(window - in_flight) : 0;
+}
+
+std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t room_bytes) {
+  // An acknowledgement alone is not subject to the window (W-51).
+  const bool data = room_bytes > wire::kFrameOverheadBytes + wire::kMaxAckBytes;
+  const std::size_t limit_bytes = data ? room_bytes : packet.size();
+  ByteWriter writer(
+      packet.subspan(wire::kFrameHeaderBytes, limit_bytes - wire::kFrameOverheadBytes));
+  if (ack_due) {
+    wire::AckItem ack;
+    received.fill_ack(now, ack);
+    wire::encode_ack(writer, ack);
+  }
+  if (data) {
+    std::size_t items = 0;
+    if (ping_due && sent.item_room() > 0) {
+      wire::encode_ping(writer);
+      sent.add_item({0, SentKind::kPing, false});
+      ping_due = false;
+      ++items;
+    }
+    items += receiver.write_items(writer, sent, kMaxItemsPerFrame - items);
+    sender.write_items(writer, sent, kMaxItemsPerFrame - items);
+  }
+  if (writer.written_bytes() == 0) return 0;
+  RW_DCHECK(writer.ok());
+  ack_due = false;
+  return finish_mixed(packet, writer.written_bytes());
+}
+
+std::size_t Session::State::finish_mixed(std::span<std::byte> packet, std::size_t body_bytes) {
+  const auto frame = packet.first(body_bytes + wire::kFrameOverheadBytes);
+  wire::encode_frame_header({FrameKind::kMixed, config.remote_connection_id, sent.next_number()},
+                            frame);
+  wire::seal_clear(frame);
+  if (sent.items_added() > 0) {
+    sent.on_sent_mixed(now, static_cast<std::uint32_t>(frame.size()));
+    note_sent(frame.size());
+  } else {
+    sent.on_sent_silent(now);
+  }
+  ++counters.packets_sent;
+  counters.bytes_sent += frame.size();
+  return frame.size();
+}
+
+std::size_t Session::State::write_bulk(std::span<std::byte> packet) {
+  Sender::Fragment fragment;
+  if (!sender.take_fragment(fragment)) return 0;
+  constexpr std::size_t kBefore = wire::kFrameHeaderBytes + wire::kBulkHeaderBytes;
+  wire::encode_frame_header({FrameKind::kBulk, config.remote_connection_id, sent.next_number()},
+                            packet);
+  store_le<std::uint32_t>(packet.data() + wire::kFrameHeaderBytes, fragment.number);
+  store_le<std::uint64_t>(packet.data() + wire::kFrameHeaderBytes + 4, fragment.index);
+  const std::uint32_t crc = wire::copy_with_crc32c(wire::crc32c(0, packet.first(kBefore)),
+                                                   packet.data() + kBefore, fragment.payload);
+  const std::size_t sealed_bytes = kBefore + fragment.payload.size();
+  wire::encode_clear_tag(crc, packet.data() + sealed_bytes);
+  const std::size_t bytes = sealed_bytes + wire::kFrameTagBytes;
+  sent.on_sent_bulk(now, static_cast<std::uint32_t>(bytes), fragment.number, fragment.index);
+  note_sent(bytes);
+  ++counters.packets_sent;
+  counters.bytes_sent += bytes;
+  return bytes;
+}
+
+std::size_t Session::State::write_close(std::span<std::byte> packet) {
+  close_frame_due = false;
+  ByteWriter writer(packet.subspan(wire::kFrameHeaderBytes));
+  wire::encode_close(writer, close_reason);
+  sent.drop_items();
+  return finish_mixed(packet, writer.written_bytes());
+}
+
+void Session::State::note_sent(std::size_t) {
+  last_sent = now;
+  if (unanswered_since == kNeverNs) unanswered_since = now;
+  if (probe_allowance > 0) --probe_allowance;
+}
+
+}  // namespace ringwire::transport

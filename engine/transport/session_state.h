@@ -1,0 +1,82 @@
+// What a session is made of, and the conversation between its parts. Only session*.cc include this.
+// session_inbound.cc turns packets and time into calls of the parts, session_outbound.cc asks the
+// parts for the next packet. One thread; hot.
+#pragma once
+
+#include "engine/transport/congestion.h"
+#include "engine/transport/received_packets.h"
+#include "engine/transport/receiver.h"
+#include "engine/transport/rtt.h"
+#include "engine/transport/sender.h"
+#include "engine/transport/sent_packets.h"
+#include "engine/transport/session.h"
+#include "engine/wire/frame.h"
+
+namespace ringwire::transport {
+
+struct Session::State {
+  State(const SessionConfig& session_config, TimeNs now);
+
+  // --- session_inbound.cc ---
+  bool on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events);
+  bool on_bulk(const wire::FrameHeader& header, std::span<const std::byte> packet,
+               EventBatch& events);
+  bool on_mixed(const wire::FrameHeader& header, std::span<const std::byte> packet,
+                EventBatch& events);
+  ItemVerdict on_item(wire::ItemType type, ByteReader& reader, EventBatch& events);
+  ItemVerdict on_ack(const wire::AckItem& ack);
+  void acked(std::uint64_t number);
+  void detect_loss();
+  void lose(std::uint64_t number, bool by_time_out);
+  void on_timer(TimeNs now, EventBatch& events);
+  void probe();
+  void note_time(TimeNs now);
+  void received_packet(const wire::FrameHeader& header, bool eliciting);
+
+  // --- session_outbound.cc ---
+  std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet);
+  std::size_t write_mixed(std::span<std::byte> packet, std::size_t room_bytes);
+  std::size_t write_bulk(std::span<std::byte> packet);
+  std::size_t write_close(std::span<std::byte> packet);
+  std::size_t finish_mixed(std::span<std::byte> packet, std::size_t body_bytes);
+  void note_sent(std::size_t bytes);
+  [[nodiscard]] std::size_t room_for_data() const;
+
+  // --- session.cc ---
+  void shut(Reason reason, bool tell_peer, EventBatch* events);
+  bool drain(EventBatch& events);
+  [[nodiscard]] DurationNs loss_delay_ns() const;
+  [[nodiscard]] DurationNs probe_delay_ns() const;
+  [[nodiscard]] TimeNs probe_deadline_ns() const;
+
+  SessionConfig config;
+  Sender sender;
+  Receiver receiver;
+  SentPackets sent;
+  ReceivedPackets received;
+  Rtt rtt;
+  Congestion congestion;
+  SessionCounters counters;
+
+  TimeNs now;
+  TimeNs last_heard;
+  TimeNs last_sent = 0;  ///< of the newest packet that wants an acknowledgement
+  TimeNs unanswered_since = kNeverNs;
+  TimeNs loss_deadline = kNeverNs;
+  std::uint64_t largest_acked = 0;
+  unsigned probes = 0;              ///< time-outs since the last acknowledgement
+  unsigned probe_allowance = 0;     ///< packets that may pass the congestion window
+  unsigned reorder_step = 0;        ///< how much reordering was seen
+  std::uint64_t reorder_round = 0;  ///< no second step before this packet is acknowledged
+  unsigned quiet_rounds = 0;        ///< since reordering was last seen
+  std::uint32_t mixed_in_a_row = 0;
+  bool ack_due = false;
+  bool ping_due = false;
+  bool closed = false;
+  bool close_frame_due = false;
+  bool closed_event_due = false;
+  bool drained = false;
+  Reason close_reason{};
+};
+
+}  // namespace ringwire::transport
