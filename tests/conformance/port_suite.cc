@@ -55,9 +55,17 @@ class Side {
  public:
   Side(Lane& lane, Port& port) : lane_(lane), port_(port), before_(port.counters()) {}
 
+  ~Side() {
+    for (const DestinationId destination : opened_) port_.close_destination(destination);
+  }
+  Side(const Side&) = delete;
+  Side& operator=(const Side&) = delete;
+
+  /// Open for as long as this side lives.
   DestinationId open(const Endpoint& remote) {
     DestinationId destination{};
     EXPECT_TRUE(port_.open_destination(remote, destination));
+    opened_.push_back(destination);
     return destination;
   }
 
@@ -156,6 +164,7 @@ class Side {
   Lane& lane_;
   Port& port_;
   PortCounters before_;
+  std::vector<DestinationId> opened_;
 };
 
 std::vector<Side::Item> items_of(DestinationId destination, std::uint32_t count,
@@ -331,7 +340,8 @@ TEST_P(PortConformance, what_can_never_be_sent_counts_as_taken_and_as_an_error) 
   Side b(*lane_, lane_->b());
   Port& port = lane_->a();
   const DestinationId to_b = a.open(lane_->b().local());
-  const DestinationId closed = a.open(lane_->b().local());
+  DestinationId closed{};
+  ASSERT_TRUE(port.open_destination(lane_->b().local(), closed));
   port.close_destination(closed);
   std::array<TxPacket, 5> packets;
   ASSERT_EQ(port.tx_alloc(packets), packets.size());
@@ -366,8 +376,9 @@ TEST_P(PortConformance, the_destination_table_has_a_limit_and_closing_makes_room
   EXPECT_EQ(distinct.size(), opened.size());
   EXPECT_FALSE(port.open_destination(remote, destination));
   port.close_destination(opened[1]);
-  EXPECT_TRUE(port.open_destination(remote, destination));
+  EXPECT_TRUE(port.open_destination(remote, opened[1]));
   EXPECT_FALSE(port.open_destination(remote, destination));
+  for (const DestinationId open : opened) port.close_destination(open);
 }
 
 // What the port announces is what peers will keep in flight: it must all fit while nobody receives.
@@ -385,7 +396,6 @@ TEST_P(PortConformance, the_announced_receive_queue_holds_what_it_says) {
     ASSERT_GE(count, 8U) << "too small a queue to be of use";
     a.send(items_of(to_b, count, bytes));
     EXPECT_EQ(b.receive(count).size(), count) << "of " << bytes << " bytes";
-    lane_->a().close_destination(to_b);
   }
 }
 

@@ -19,6 +19,8 @@ inline constexpr std::uint32_t kTxBuffers = 160;
 inline constexpr std::uint32_t kDestinations = 4;
 inline constexpr std::uint32_t kReceiveBufferBytes = 256U << 10;
 
+/// Ports may be used by several tests in turn: each leaves no packet under way, no destination
+/// open.
 class Lane {
  public:
   virtual ~Lane() = default;
