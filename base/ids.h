@@ -54,6 +54,7 @@ enum class Reason : std::uint8_t {
   kNotServing = 16,    ///< the node is not serving that slot
   kUnprocessed = 17,   ///< level not reached because the consumer went away for good
   kRequirement = 18,   ///< too few targets of a multi-target send were done
+  kReplyFollows = 19,  ///< with kDone, between engines only: the call was answered, wait for it
 };
 
 inline constexpr std::size_t kMaxKeyBytes = 1024;  ///< surface: a key is up to 1 KiB

@@ -8,7 +8,7 @@ namespace {
 void type(ByteWriter& writer, ItemType item) { writer.u8(static_cast<std::uint8_t>(item)); }
 
 bool known_reason(std::uint8_t reason) {
-  return reason <= static_cast<std::uint8_t>(Reason::kRequirement);
+  return reason <= kMaxReason;
 }
 
 }  // namespace

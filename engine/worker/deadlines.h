@@ -1,6 +1,6 @@
 // When which message times out: a binary heap of (time, index, generation) with a fixed capacity.
-// Entries of messages that ended meanwhile are skipped when they come up (their generation is stale).
-// Hot; one thread; no allocation after construction.
+// Entries of messages that ended meanwhile are skipped when they come up (their generation is
+// stale). Hot; one thread; no allocation after construction.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // Who has been here before: per sending channel, the state of its last kWindow sequence numbers, so
-// that a message that is sent again (after a lost session, a failover, an engine restart) is handed to
-// programs once per node (docs/architecture.md, G2). Outside of the window it says "stale" and never
-// guesses. Windows are reused least recently used first; a reused one forgets. Hot; one thread.
+// that a message that is sent again (after a lost session, a failover, an engine restart) is handed
+// to programs once per node (docs/architecture.md, G2). Outside of the window it says "stale" and
+// never guesses. Windows are reused least recently used first; a reused one forgets. Hot; one
+// thread.
 #pragma once
 
 #include <array>
@@ -23,14 +24,14 @@ enum class Seen : std::uint8_t {
 
 class DuplicateWindows {
  public:
-  /// Twice ipc::kMaxOutstandingSpan: a sender re-sends only what is outstanding, so that whatever may
-  /// come again is inside as long as no newer half has passed it.
+  /// Twice ipc::kMaxOutstandingSpan: a sender re-sends only what is outstanding, so that whatever
+  /// may come again is inside as long as no newer half has passed it.
   static constexpr std::uint64_t kWindow = 16'384;
 
   explicit DuplicateWindows(std::uint32_t windows);
 
   [[nodiscard]] Seen look(const MessageId& id);
-  /// Record a state (not kNever, not kStale). Ignored for what is stale.
+  /// Record a state (not kStale); kNever forgets. Ignored for what is stale.
   void mark(const MessageId& id, Seen seen);
 
   [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t windows);

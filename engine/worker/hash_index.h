@@ -1,7 +1,7 @@
-// A fixed-size map from a 64-bit key to a 32-bit index: open addressing with linear probing, backward
-// shift on erase (Knuth 6.4, algorithm R), so that it never fills up with tomb stones. Sized at twice
-// the entries it will ever hold; the owner's pool bounds those. Hot; one thread; no allocation after
-// construction.
+// A fixed-size map from a 64-bit key to a 32-bit index: open addressing with linear probing,
+// backward shift on erase (Knuth 6.4, algorithm R), so that it never fills up with tomb stones.
+// Sized at twice the entries it will ever hold; the owner's pool bounds those. Hot; one thread; no
+// allocation after construction.
 #pragma once
 
 #include <bit>

@@ -28,10 +28,13 @@ class IndexPool {
   }
 
   [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(items_.size()); }
-  [[nodiscard]] std::uint32_t free_count() const { return static_cast<std::uint32_t>(free_.size()); }
+  [[nodiscard]] std::uint32_t free_count() const {
+    return static_cast<std::uint32_t>(free_.size());
+  }
   [[nodiscard]] std::uint32_t used_count() const { return capacity() - free_count(); }
 
-  /// Take an object, reset to its defaults, with a generation it never had; kNone when all are taken.
+  /// Take an object, reset to its defaults, with a generation it never had; kNone when all are
+  /// taken.
   [[nodiscard]] std::uint32_t take() {
     if (free_.empty()) return kNone;
     const std::uint32_t index = free_.back();

@@ -19,16 +19,32 @@ inline constexpr std::size_t kMailboxItems = 1'024;
 template <typename Item>
 class Mailbox {
  public:
+  Mailbox() = default;
+  ~Mailbox() {
+    Item item;
+    while (try_pop(item)) {
+    }
+  }
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
   /// False when full: the item is untouched.
   [[nodiscard]] bool try_push(Item& item) {
     if (queue_.write_available() == 0) return false;
-    return queue_.push(std::move(item));
+    // Boost 1.74's queue copies what it holds, and items own things: so they travel by pointer.
+    return queue_.push(new Item(std::move(item)));
   }
-  [[nodiscard]] bool try_pop(Item& item) { return queue_.pop(item); }
+  [[nodiscard]] bool try_pop(Item& item) {
+    Item* taken = nullptr;
+    if (!queue_.pop(taken)) return false;
+    item = std::move(*taken);
+    delete taken;
+    return true;
+  }
   [[nodiscard]] bool empty() const { return queue_.read_available() == 0; }
 
  private:
-  boost::lockfree::spsc_queue<Item, boost::lockfree::capacity<kMailboxItems>> queue_;
+  boost::lockfree::spsc_queue<Item*, boost::lockfree::capacity<kMailboxItems>> queue_;
 };
 
 }  // namespace ringwire::worker

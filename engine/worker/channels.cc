@@ -1,0 +1,272 @@
+#include "engine/worker/channels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/worker/groups.h"
+#include "engine/worker/inbound.h"
+#include "engine/worker/origin_seal.h"
+#include "engine/worker/outbound.h"
+
+namespace ringwire::worker {
+
+void Channels::add(const AddChannel& command) {
+  Channel& channel = core_.channels[command.index];
+  RW_CHECK(channel.ipc == nullptr);
+  channel = Channel{};
+  channel.ipc = command.channel;
+  channel.attachment = command.attachment;
+  channel.number = command.number;
+  channel.domain = command.domain;
+  channel.home = command.channel->home_worker() == core_.config.index;
+  channel.next_sequence = std::max<std::uint64_t>(command.next_sequence, 1);
+  core_.pool(command.domain);
+  core_.channel_by_identity.put(Core::channel_key(command.attachment, command.number),
+                                command.index);
+  core_.bell_changes.push_back({command.index, command.channel->worker_bell(core_.config.index)});
+  touch(command.index);
+}
+
+void Channels::remove(const RemoveChannel& command) {
+  Channel& channel = core_.channels[command.index];
+  if (channel.ipc == nullptr || channel.removing) return;
+  // What it had released counts; what it had submitted runs to its outcome (G8).
+  while (take_releases(command.index)) {
+  }
+  channel.removing = true;
+  core_.channel_by_identity.erase(Core::channel_key(channel.attachment, channel.number));
+  core_.groups->remove_channel(command.index);
+  while (!channel.backlog.empty()) {
+    core_.inbound->finish(channel.backlog.front(), Ending::kFailed, Reason::kOriginGone);
+  }
+  // Replies and direct messages that it held; those of groups were given to others.
+  while (!channel.held.empty()) {
+    const std::uint32_t in = channel.held.pop_front(core_.ins);
+    core_.inbound->finish(in, Ending::kUnknown, Reason::kUnprocessed);
+  }
+  touch(command.index);
+}
+
+void Channels::add_file(const AddFile& command) {
+  Channel& channel = core_.channels[command.index];
+  if (channel.ipc != nullptr)
+    channel.files.push_back({command.file, 0, command.data, command.bytes});
+  core_.tell(FileReady{command.index, command.request});
+}
+
+void Channels::drop_file(const DropFile& command) {
+  Channel& channel = core_.channels[command.index];
+  const auto at = std::find_if(channel.files.begin(), channel.files.end(),
+                               [&](const TransmitFile& file) { return file.file == command.file; });
+  const bool busy = at != channel.files.end() && at->users != 0;
+  if (at != channel.files.end() && !busy) channel.files.erase(at);
+  core_.tell(FileGone{command.index, command.request, busy});
+}
+
+void Channels::touch(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  channel.idle_turns = 0;
+  if (channel.active || channel.ipc == nullptr) return;
+  channel.active = true;
+  channel.ipc->unpark(core_.config.index);
+  core_.active.push_back(index);
+}
+
+void Channels::violate(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  if (channel.violated) return;
+  channel.violated = true;
+  core_.tell(ChannelViolated{index});
+}
+
+void Channels::poll() {
+  for (const ChannelIndex index : blocked_) touch(index);
+  blocked_.clear();
+  for (std::size_t at = 0; at < core_.active.size();) {
+    const ChannelIndex index = core_.active[at];
+    Channel& channel = core_.channels[index];
+    bool busy = !channel.removing && take_releases(index);
+    if (channel.home) busy |= core_.outbound->take(index);
+    if (busy) {
+      channel.idle_turns = 0;
+      core_.worked = true;
+    } else if (channel.removing) {
+      if (channel.outstanding.count() == channel.ended.count()) {
+        core_.outbound->report(index);
+        if (channel.outstanding.empty() && !channel.has_stash) {
+          core_.active[at] = core_.active.back();
+          core_.active.pop_back();
+          finish_removal(index);
+          continue;
+        }
+      }
+    } else if (++channel.idle_turns > kTurnsUntilParked && channel.ended.empty() &&
+               channel.backlog.empty() && !channel.has_stash && !channel.deliveries_dirty) {
+      if (channel.ipc->park(core_.config.index)) {
+        channel.active = false;
+        core_.active[at] = core_.active.back();
+        core_.active.pop_back();
+        continue;
+      }
+      channel.idle_turns = 0;
+    }
+    ++at;
+  }
+}
+
+bool Channels::take_releases(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  if (channel.violated) return false;
+  ipc::Release release;
+  std::uint32_t count = 0;
+  while (count < kReleasesPerChannelTurn &&
+         channel.ipc->poll_release(core_.config.index, release)) {
+    ++count;
+    const auto in = static_cast<std::uint32_t>(release.token);
+    const auto generation = static_cast<std::uint32_t>(release.token >> 32);
+    if (in >= core_.ins.capacity() || core_.ins[in].generation != generation ||
+        core_.ins[in].state != InState::kDelivered || core_.ins[in].channel != index ||
+        release.verdict > static_cast<std::uint32_t>(ipc::Verdict::kRefuse)) {
+      ++core_.counters.bad_releases;  // released twice, redelivered meanwhile, or made up
+      continue;
+    }
+    core_.groups->on_release(in, static_cast<ipc::Verdict>(release.verdict),
+                             (release.flags & ipc::kReleaseReplied) != 0);
+  }
+  if (count != 0) channel.ipc->publish_releases(core_.config.index);
+  if (channel.ipc->violated()) violate(index);
+  return count != 0;
+}
+
+bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind,
+                       std::uint64_t ticket) {
+  Channel& channel = core_.channels[index];
+  ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+  if (entry == nullptr) return false;
+  InMessage& message = core_.ins[in];
+  ++message.deliveries;
+  message.state = InState::kDelivered;
+  message.channel = index;
+  channel.held.push_back(core_.ins, in);
+  channel.deliveries_dirty = true;
+  ++channel.delivered;
+  ++core_.counters.delivered;
+  if (message.deliveries > 1) ++core_.counters.redelivered;
+
+  const wire::MessageHeader& header = message.header;
+  entry->token = std::uint64_t{message.generation} << 32 | in;
+  entry->hash = header.hash;
+  entry->payload_bytes = header.payload_bytes;
+  entry->ticket = ticket;
+  entry->attempt = header.attempt + message.deliveries - 1;
+  entry->key_bytes = message.key_bytes;
+  entry->service = message.service;
+  entry->kind = static_cast<std::uint8_t>(kind);
+  std::uint16_t flags = 0;
+  if (message.redelivered || message.deliveries > 1 || (header.flags & wire::kRedelivered) != 0)
+    flags |= ipc::kDeliverRedelivered;
+  if ((header.flags & wire::kDegraded) != 0) flags |= ipc::kDeliverDegraded;
+  if ((header.flags & wire::kReply) != 0) flags |= ipc::kDeliverReply;
+  if ((header.flags & wire::kBroadcast) != 0) flags |= ipc::kDeliverBroadcast;
+  if ((header.flags & wire::kReplica) != 0) flags |= ipc::kDeliverReplica;
+  if ((header.flags & wire::kCall) != 0) flags |= ipc::kDeliverCall;
+  entry->flags = flags;
+  if (message.extent.empty()) {
+    std::memcpy(entry->inline_bytes, message.bytes.data(),
+                message.key_bytes + static_cast<std::size_t>(header.payload_bytes));
+  } else {
+    entry->extent_file = message.extent.file;
+    entry->payload_offset = message.extent.offset + message.key_room;
+  }
+  ipc::OriginToken& origin = entry->origin;
+  origin.attachment_high = header.id.attachment.high;
+  origin.attachment_low = header.id.attachment.low;
+  origin.sequence = header.id.sequence;
+  origin.node_incarnation = core_.config.incarnation_low;
+  origin.channel = header.id.channel;
+  origin.node = message.origin_node;
+  origin.flags = (header.flags & wire::kCall) != 0 ? 1 : 0;
+  origin.home_worker = message.origin_worker;
+  origin.seal = origin_seal(origin, core_.config.origin_secret);
+  touch(index);  // it will release soon: better looked at than rung for
+  core_.worked = true;
+  return true;
+}
+
+void Channels::push_direct(ChannelIndex index, std::uint32_t in) {
+  core_.ins[in].state = InState::kBacklog;
+  core_.ins[in].channel = index;
+  core_.channels[index].backlog.push_back(core_.ins, in);
+  touch(index);
+}
+
+void Channels::flush() {
+  for (const ChannelIndex index : core_.active) {
+    Channel& channel = core_.channels[index];
+    if (channel.removing) continue;
+    while (!channel.backlog.empty()) {
+      const std::uint32_t in = channel.backlog.front();
+      InMessage& message = core_.ins[in];
+      const bool reply = (message.header.flags & wire::kReply) != 0;
+      std::uint32_t call = kNone;
+      if (reply) {
+        call = core_.outbound->find_call(index, message.header.in_reply_to.sequence);
+        if (call == kNone) {  // it timed out, or was answered twice
+          core_.inbound->finish(in, Ending::kFailed, Reason::kOriginGone);
+          continue;
+        }
+      }
+      channel.backlog.remove(core_.ins, in);
+      if (!deliver(index, in, reply ? ipc::DeliveryKind::kReply : ipc::DeliveryKind::kDirect,
+                   reply ? message.header.in_reply_to.sequence : 0)) {
+        channel.backlog.push_front(core_.ins, in);
+        break;
+      }
+      if (reply) core_.outbound->complete_call(call);
+      if (message.header.level == Level::kAccepted)
+        core_.inbound->settle(in, Ending::kDone, Reason::kNone);
+    }
+    if (!channel.ended.empty()) core_.outbound->report(index);
+    if (!channel.deliveries_dirty) continue;
+    channel.deliveries_dirty = false;
+    if (channel.ipc->publish_deliveries(core_.config.index)) channel.ipc->wake_if_waiting();
+    core_.worked = true;
+  }
+}
+
+bool Channels::park_all() {
+  for (std::size_t at = 0; at < core_.active.size(); ++at) {
+    Channel& channel = core_.channels[core_.active[at]];
+    const bool pending = channel.removing || channel.has_stash || channel.deliveries_dirty;
+    if (!pending && channel.ipc->park(core_.config.index)) continue;
+    for (std::size_t undo = 0; undo <= at; ++undo)
+      core_.channels[core_.active[undo]].ipc->unpark(core_.config.index);
+    return false;
+  }
+  for (const ChannelIndex index : core_.active) {
+    Channel& channel = core_.channels[index];
+    channel.active = false;
+    // A program does not ring when it takes outcomes out of its queue: who has more for it looks
+    // again.
+    if (!channel.ended.empty() || !channel.backlog.empty()) blocked_.push_back(index);
+  }
+  core_.active.clear();
+  return true;
+}
+
+ChannelIndex Channels::find(const Id128& attachment, std::uint32_t number) const {
+  const std::uint32_t index = core_.channel_by_identity.find(Core::channel_key(attachment, number));
+  if (index == kNone) return kNone;
+  const Channel& channel = core_.channels[index];
+  return channel.ipc != nullptr && channel.attachment == attachment && channel.number == number
+             ? index
+             : kNone;
+}
+
+void Channels::finish_removal(ChannelIndex index) {
+  core_.channels[index] = Channel{};
+  core_.bell_changes.push_back({index, -1});
+  core_.tell(ChannelGone{index});
+}
+
+}  // namespace ringwire::worker

@@ -1,0 +1,54 @@
+// The channels of programs as one worker sees them: which are scanned and which are parked, what
+// waits to be told to them, what they hand back, and their end. Hot but for adding and removing.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/worker/core.h"
+
+namespace ringwire::worker {
+
+class Channels {
+ public:
+  explicit Channels(Core& core) : core_(core) { blocked_.reserve(kMaxChannels); }
+
+  void add(const AddChannel& command);
+  void remove(const RemoveChannel& command);
+  void add_file(const AddFile& command);
+  void drop_file(const DropFile& command);
+
+  /// Scan this channel from now on.
+  void touch(ChannelIndex index);
+  /// The program broke a rule: nothing more is taken from it; the ring manager ends its attachment.
+  void violate(ChannelIndex index);
+
+  /// Take releases and submissions of all scanned channels; park those that were idle for long.
+  void poll();
+  /// Tell outcomes and hand out replies, then make all deliveries of this turn visible and wake who
+  /// sleeps.
+  void flush();
+
+  /// Put one message into the channel's delivery queue. False when that is full.
+  bool deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind, std::uint64_t ticket);
+  /// A reply or direct message for a channel, now or when there is room.
+  void push_direct(ChannelIndex index, std::uint32_t in);
+
+  /// Park all scanned channels. False when one of them has something: then none is parked.
+  bool park_all();
+
+  /// Some program's full queue keeps something back: look again after kBlockedNapNs.
+  [[nodiscard]] bool blocked() const { return !blocked_.empty(); }
+  static constexpr DurationNs kBlockedNapNs = kMillisecondNs;
+
+  /// The live channel of this identity, or kNone.
+  [[nodiscard]] ChannelIndex find(const Id128& attachment, std::uint32_t number) const;
+
+ private:
+  bool take_releases(ChannelIndex index);
+  void finish_removal(ChannelIndex index);
+
+  Core& core_;
+  std::vector<ChannelIndex> blocked_;  ///< parked by park_all() although something waits for them
+};
+
+}  // namespace ringwire::worker

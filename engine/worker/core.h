@@ -1,0 +1,166 @@
+// What the parts of one worker share: its pools, tables, links and counters. Plain data; the rules
+// are in channels (programs), outbound (what programs send), inbound (what arrives) and groups (who
+// gets it). Hot; one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/port/port.h"
+#include "engine/worker/commands.h"
+#include "engine/worker/deadlines.h"
+#include "engine/worker/duplicate_windows.h"
+#include "engine/worker/hash_index.h"
+#include "engine/worker/index_pool.h"
+#include "engine/worker/messages.h"
+#include "engine/worker/worker.h"
+#include "ring/view.h"
+
+namespace ringwire::worker {
+
+class Channels;
+class Outbound;
+class Inbound;
+class Groups;
+
+// Limits of one turn: enough to amortise its fixed cost, small enough that nobody waits long.
+inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
+inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
+inline constexpr std::uint32_t kTransmitBurstsPerTurn = 8;  // x 64 packets
+inline constexpr std::uint32_t kReceiveBurstsPerTurn = 4;
+/// Turns without work after which a channel is parked: it rings when it wants something.
+inline constexpr std::uint32_t kTurnsUntilParked = 512;
+/// Messages of one channel without an outcome; the library's own limit is the same span.
+inline constexpr std::uint32_t kMaxOutstandingPerChannel = 8'192;
+/// A message that no node can take, or that was turned away by all, is tried again after this.
+inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
+/// Local messages larger than an inline entry are copied in pieces of this size per turn.
+inline constexpr std::uint64_t kLocalCopyBytesPerTurn = 1u << 20;
+inline constexpr DurationNs kIdleLargeNs = 3 * kSecondNs;  ///< then pooled large files go back
+inline constexpr std::uint32_t kDefaultPrefetch = 128;
+
+/// The way to one worker of one peer.
+struct Link {
+  NodeIndex node = 0;
+  std::uint32_t remote_worker = 0;
+  std::uint32_t session_epoch = 0;  ///< counts sessions, so that late references are seen as such
+  std::unique_ptr<transport::Session> session;
+  Endpoint remote;
+  port::DestinationId destination{};
+  bool destination_open = false;
+  std::uint64_t connection_id = 0;           ///< stands in the packets that come to us
+  std::uint64_t waiting_services = 0;        ///< bit s: queue[s] is not empty
+  std::uint32_t next_service = 0;            ///< round robin
+  std::vector<IndexList<OutMessage>> queue;  ///< per service
+  bool evidence_sent = false;
+  TimeNs evidence_at_ns = 0;
+};
+
+/// One peer as this worker sees it.
+struct Node {
+  PeerState state = PeerState::kUnknown;
+  std::uint32_t remote_worker_count = 0;
+  std::vector<std::uint32_t> links;  ///< by remote worker, kNone = none yet
+};
+
+struct TransmitFile {
+  std::uint32_t file = 0;
+  std::uint32_t users = 0;  ///< OutMessages that read it
+  const std::byte* data = nullptr;
+  std::uint64_t bytes = 0;
+};
+
+struct Channel {
+  ipc::EngineChannel* ipc = nullptr;  ///< nullptr: the index is free
+  Id128 attachment;
+  std::uint32_t number = 0;
+  DomainIndex domain = 0;
+  bool home = false;
+  bool removing = false;
+  bool violated = false;
+  bool active = false;  ///< scanned each turn; else parked
+  bool has_stash = false;
+  bool deliveries_dirty = false;
+  std::uint32_t idle_turns = 0;
+  std::uint64_t next_sequence = 1;
+  std::uint64_t submitted = 0;
+  std::uint64_t delivered = 0;
+  std::vector<TransmitFile> files;
+  IndexList<OutMessage, &OutMessage::channel_link> outstanding;
+  IndexList<OutMessage> ended;           ///< outcomes to be told
+  IndexList<InMessage> backlog;          ///< replies and direct messages for a full delivery queue
+  IndexList<InMessage> held;             ///< delivered, not released; oldest first
+  std::vector<std::uint32_t> consumers;  ///< indices in Groups
+  ipc::Submission stash;                 ///< taken, but its targets do not fit the pool yet
+};
+
+struct Core {
+  Core(const WorkerConfig& config, port::Port& port, NoticeBox& notices, TimeNs now);
+
+  const WorkerConfig config;
+  port::Port& port;
+  NoticeBox& notices;
+  std::vector<Notice> unsent_notices;  ///< the mailbox was full
+  TimeNs now;
+  WorkerCounters counters;
+
+  IndexPool<OutMessage> outs;
+  IndexPool<InMessage> ins;
+  IndexPool<Flight> flights;
+  HashIndex out_by_sequence;      ///< (channel, sequence) -> OutMessage that is nobody's child
+  HashIndex chain_tail;           ///< (channel, key) -> newest OutMessage without an outcome
+  HashIndex in_by_identity;       ///< message identity -> the copy that counts, until it ended
+  HashIndex held_by_predecessor;  ///< identity of the predecessor -> InMessage that waits for it
+  HashIndex in_by_number;         ///< (link, message number) -> InMessage
+  HashIndex link_by_connection;
+  HashIndex channel_by_identity;  ///< (attachment, number) -> Channel
+  DuplicateWindows windows;
+  Deadlines deadlines;
+
+  std::vector<Channel> channels;
+  std::vector<ChannelIndex> active;
+  std::vector<Link> links;
+  std::vector<Node> nodes;
+  std::vector<std::string> services;
+  std::shared_ptr<const ring::View> view;
+  std::vector<std::unique_ptr<ipc::ExtentPool>> pools;  ///< by domain
+  std::vector<Worker::BellChange> bell_changes;
+  std::uint64_t next_order = 0;
+  std::uint32_t next_own_file;
+  bool draining = false;
+  bool drained_told = false;
+  bool worked = false;  ///< this turn found work
+
+  Channels* channels_part = nullptr;
+  Outbound* outbound = nullptr;
+  Inbound* inbound = nullptr;
+  Groups* groups = nullptr;
+
+  void tell(Notice notice);
+  /// The pool of a domain, made on first use (control plane only).
+  ipc::ExtentPool& pool(DomainIndex domain);
+  /// An extent for `bytes` from the class files, growing them on this thread when none is free
+  /// (counted). Empty only when the system has no memory. Only for bytes of a size class.
+  ipc::Extent take_small(DomainIndex domain, std::uint64_t bytes);
+  void give_back(DomainIndex domain, const ipc::Extent& extent);
+
+  [[nodiscard]] static std::uint64_t sequence_key(ChannelIndex channel, std::uint64_t sequence) {
+    return mix64(sequence * 0x9e3779b97f4a7c15ULL + channel + 1);
+  }
+  [[nodiscard]] static std::uint64_t identity_key(const MessageId& id) {
+    return mix64(
+        id.attachment.high ^
+        mix64(id.attachment.low ^ mix64(id.sequence * 0x2545f4914f6cdd1dULL + id.channel)));
+  }
+  [[nodiscard]] static std::uint64_t number_key(std::uint32_t link,
+                                                transport::MessageNumber number) {
+    return (std::uint64_t{link} << 32 | static_cast<std::uint32_t>(number)) + 1;
+  }
+  [[nodiscard]] static std::uint64_t channel_key(const Id128& attachment, std::uint32_t number) {
+    return mix64(attachment.high ^ mix64(attachment.low + number));
+  }
+};
+
+}  // namespace ringwire::worker

@@ -1,0 +1,368 @@
+#include "engine/worker/groups.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/worker/channels.h"
+#include "engine/worker/inbound.h"
+
+namespace ringwire::worker {
+
+Groups::Groups(Core& core)
+    : core_(core),
+      groups_(kMaxServices),
+      keys_(core.config.in_messages),
+      key_index_(core.config.in_messages) {
+  for (Group& group : groups_) group.alone_since_ns = core.now;
+}
+
+// ---- consumers ----------------------------------------------------------------------------------
+
+void Groups::add_consumer(const AddConsumer& command) {
+  Channel& channel = core_.channels[command.index];
+  if (channel.ipc == nullptr || channel.removing) return;
+  for (const std::uint32_t at : channel.consumers)
+    if (consumers_[at].service == command.service) return;
+  auto free = std::find_if(consumers_.begin(), consumers_.end(), [](const Consumer& consumer) {
+    // One that ended stays until what it handed out has come back.
+    return !consumer.live && consumer.in_flight == 0;
+  });
+  if (free == consumers_.end()) free = consumers_.insert(free, Consumer{});
+  *free = Consumer{};
+  free->live = true;
+  free->channel = command.index;
+  free->service = command.service;
+  free->prefetch = command.prefetch == 0
+                       ? kDefaultPrefetch
+                       : std::min(command.prefetch, channel.ipc->delivery_entries());
+  Group& group = groups_[command.service];
+  const auto at = static_cast<std::uint32_t>(free - consumers_.begin());
+  if (group.consumers.empty()) group.order_none = command.order_none;
+  group.domain = channel.domain;
+  group.consumers.push_back(at);
+  channel.consumers.push_back(at);
+}
+
+void Groups::remove_consumer(const RemoveConsumer& command) {
+  Channel& channel = core_.channels[command.index];
+  for (const std::uint32_t at : std::vector<std::uint32_t>(channel.consumers)) {
+    if (consumers_[at].service != command.service) continue;
+    std::erase(channel.consumers, at);
+    // What its program has already, it still releases; only what waits goes to others.
+    end_consumer(at);
+  }
+}
+
+void Groups::remove_channel(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  for (const std::uint32_t at : channel.consumers) end_consumer(at);
+  channel.consumers.clear();
+  // Newest first to the front of the group, so that the oldest ends up first.
+  for (std::uint32_t in = channel.held.back(); in != kNone;) {
+    InMessage& message = core_.ins[in];
+    const std::uint32_t older = message.link.previous;
+    if ((message.header.flags & (wire::kReply | wire::kToOrigin)) == 0) {
+      channel.held.remove(core_.ins, in);
+      redeliver(in);
+    }
+    in = older;
+  }
+}
+
+void Groups::end_consumer(std::uint32_t at) {
+  Consumer& consumer = consumers_[at];
+  Group& group = groups_[consumer.service];
+  std::erase(group.consumers, at);
+  consumer.live = false;
+  if (group.consumers.empty()) group.alone_since_ns = core_.now;
+  // Its list goes back to the group's front, newest first.
+  while (!consumer.pending.empty()) {
+    const std::uint32_t in = consumer.pending.back();
+    consumer.pending.remove(core_.ins, in);
+    unbind(core_.ins[in]);
+    queue(in, true);
+  }
+  // Keys of what its program still holds stay bound to a consumer that is gone: the next message of
+  // such a key waits in the group until the last is released or redelivered.
+}
+
+void Groups::redeliver(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  Group& group = groups_[message.service];
+  if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
+    --consumers_[message.consumer].in_flight;
+  --group.in_flight;
+  unbind(message);
+  message.redelivered = true;
+  if (message.deliveries >= core_.config.max_deliveries) {
+    message.state = InState::kDelivered;
+    core_.inbound->finish(in, Ending::kUnknown, Reason::kMaxDeliveries);
+    return;
+  }
+  queue(in, true);
+}
+
+// ---- who gets it --------------------------------------------------------------------------------
+
+bool Groups::admits(std::uint16_t service, std::uint64_t bytes) const {
+  const Group& group = groups_[service];
+  if (!group.consumers.empty()) return true;  // bounded by the credit of its service
+  return core_.now - group.alone_since_ns < core_.config.program_grace_ns &&
+         group.queued_bytes + bytes <= core_.config.queue_bytes;
+}
+
+bool Groups::keyed(const InMessage& message) const {
+  if (message.order_none || groups_[message.service].order_none) return false;
+  // A broadcast without a key belongs to no key's order.
+  return (message.header.flags & wire::kBroadcast) == 0 || message.key_bytes != 0;
+}
+
+std::uint64_t Groups::key_of(const InMessage& message) {
+  return mix64(message.header.hash ^ mix64(message.service + 1ULL));
+}
+
+bool Groups::has_room(const Consumer& consumer) const {
+  return consumer.in_flight < consumer.prefetch &&
+         core_.channels[consumer.channel].ipc->delivery_room(core_.config.index) > 0;
+}
+
+std::uint32_t Groups::pick(Group& group) {
+  // The fewest in flight among the next 16 in turn: fair, and O(1) with any number of consumers.
+  const auto count = static_cast<std::uint32_t>(group.consumers.size());
+  std::uint32_t best = kNone;
+  for (std::uint32_t step = 0; step < std::min(count, 16U); ++step) {
+    const std::uint32_t at = group.consumers[(group.next + step) % count];
+    if (!has_room(consumers_[at])) continue;
+    if (best == kNone || consumers_[at].in_flight < consumers_[best].in_flight) best = at;
+    if (consumers_[best].in_flight == 0) break;
+  }
+  if (count != 0) group.next = (group.next + 1) % count;
+  return best;
+}
+
+void Groups::enqueue(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  Group& group = groups_[message.service];
+  if (!group.queued.empty() || group.consumers.empty()) return queue(in, false);
+  if (keyed(message)) {
+    const std::uint32_t key = key_index_.find(key_of(message));
+    if (key != kNone) {
+      if (!consumers_[keys_[key].consumer].live) return queue(in, false);
+      return give(in, keys_[key].consumer);
+    }
+  }
+  const std::uint32_t consumer = pick(group);
+  if (consumer == kNone) return queue(in, false);
+  give(in, consumer);
+}
+
+void Groups::queue(std::uint32_t in, bool front) {
+  InMessage& message = core_.ins[in];
+  Group& group = groups_[message.service];
+  message.state = InState::kQueued;
+  message.consumer = kNone;
+  message.channel = kNone;
+  group.queued_bytes += message.header.payload_bytes;
+  if (front) {
+    group.queued.push_front(core_.ins, in);
+  } else {
+    group.queued.push_back(core_.ins, in);
+  }
+}
+
+void Groups::give(std::uint32_t in, std::uint32_t at) {
+  InMessage& message = core_.ins[in];
+  Consumer& consumer = consumers_[at];
+  if (keyed(message)) {
+    const std::uint64_t key = key_of(message);
+    std::uint32_t entry = key_index_.find(key);
+    if (entry == kNone) {
+      entry = keys_.take();
+      keys_[entry].consumer = at;
+      key_index_.put(key, entry);
+    }
+    ++keys_[entry].count;
+  }
+  message.consumer = at;
+  if (consumer.pending.empty() && has_room(consumer) && hand_out(in, at)) return;
+  message.state = InState::kAtConsumer;
+  consumer.pending.push_back(core_.ins, in);
+}
+
+void Groups::unbind(const InMessage& message) {
+  if (!keyed(message)) return;
+  const std::uint64_t key = key_of(message);
+  const std::uint32_t entry = key_index_.find(key);
+  if (entry == kNone || --keys_[entry].count != 0) return;
+  key_index_.erase(key);
+  keys_.give_back(entry);
+}
+
+bool Groups::hand_out(std::uint32_t in, std::uint32_t at) {
+  Consumer& consumer = consumers_[at];
+  const Channel& channel = core_.channels[consumer.channel];
+  if (!same_domain(in, channel.domain)) return false;
+  if (!core_.channels_part->deliver(consumer.channel, in, ipc::DeliveryKind::kMessage, 0))
+    return false;
+  core_.ins[in].consumer = at;
+  ++consumer.in_flight;
+  ++groups_[consumer.service].in_flight;
+  return true;
+}
+
+/// A message that came before its consumer's user was known lies in another user's memory: it is
+/// copied over. Only small ones: large ones go back to their sender for a moment.
+bool Groups::same_domain(std::uint32_t in, DomainIndex domain) {
+  InMessage& message = core_.ins[in];
+  if (message.domain == domain || message.extent.empty()) {
+    message.domain = domain;
+    return true;
+  }
+  const std::uint64_t total = message.key_room + message.header.payload_bytes;
+  ipc::Extent extent;
+  if (ipc::ExtentPool::class_of(total) != ipc::kLargeClass) {
+    extent = core_.take_small(domain, total);
+  } else if (const auto large = core_.pool(domain).take(total)) {
+    extent = *large;
+  } else {
+    core_.tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(total), 0});
+  }
+  if (extent.empty()) return false;
+  std::memcpy(extent.data, message.extent.data, static_cast<std::size_t>(total));
+  core_.give_back(message.domain, message.extent);
+  message.extent = extent;
+  message.domain = domain;
+  return true;
+}
+
+void Groups::forget(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  if (message.state == InState::kQueued) {
+    Group& group = groups_[message.service];
+    group.queued.remove(core_.ins, in);
+    group.queued_bytes -= message.header.payload_bytes;
+  } else if (message.state == InState::kAtConsumer) {
+    consumers_[message.consumer].pending.remove(core_.ins, in);
+    unbind(message);
+  }
+}
+
+void Groups::on_release(std::uint32_t in, ipc::Verdict verdict, bool replied) {
+  InMessage& message = core_.ins[in];
+  core_.channels[message.channel].held.remove(core_.ins, in);
+  if ((message.header.flags & (wire::kReply | wire::kToOrigin)) != 0) {
+    core_.inbound->finish(in, Ending::kDone, Reason::kNone);
+    return;
+  }
+  if (verdict == ipc::Verdict::kRetry) return redeliver(in);
+  if (consumers_[message.consumer].in_flight > 0) --consumers_[message.consumer].in_flight;
+  --groups_[message.service].in_flight;
+  unbind(message);
+  if (verdict == ipc::Verdict::kRefuse) {
+    core_.inbound->finish(in, Ending::kUnknown, Reason::kRefused);
+    return;
+  }
+  const bool call = (message.header.flags & wire::kCall) != 0;
+  core_.inbound->finish(in, Ending::kDone, call && replied ? Reason::kReplyFollows : Reason::kNone);
+}
+
+void Groups::dispatch() {
+  for (std::uint32_t at = 0; at < consumers_.size(); ++at) {
+    Consumer& consumer = consumers_[at];
+    while (consumer.live && !consumer.pending.empty() && has_room(consumer)) {
+      const std::uint32_t in = consumer.pending.pop_front(core_.ins);
+      if (hand_out(in, at)) continue;
+      consumer.pending.push_front(core_.ins, in);
+      break;
+    }
+  }
+  for (Group& group : groups_) {
+    if (group.queued.empty() || group.consumers.empty()) continue;
+    while (!group.queued.empty()) {
+      const std::uint32_t in = group.queued.front();
+      InMessage& message = core_.ins[in];
+      std::uint32_t consumer = kNone;
+      if (keyed(message)) {
+        const std::uint32_t key = key_index_.find(key_of(message));
+        if (key != kNone) {
+          consumer = keys_[key].consumer;
+          if (!consumers_[consumer].live)
+            break;  // its last holder releases or dies: then it goes on
+        }
+      }
+      if (consumer == kNone) consumer = pick(group);
+      if (consumer == kNone) break;
+      group.queued.remove(core_.ins, in);
+      group.queued_bytes -= message.header.payload_bytes;
+      give(in, consumer);
+    }
+  }
+}
+
+// ---- nobody there -------------------------------------------------------------------------------
+
+TimeNs Groups::next_deadline_ns() const {
+  TimeNs next = kNeverNs;
+  for (const Group& group : groups_)
+    if (group.consumers.empty() && !group.queued.empty())
+      next = std::min(next, std::max(group.alone_since_ns + core_.config.program_grace_ns,
+                                     core_.now + kRetryNs));
+  return next;
+}
+
+void Groups::on_time() {
+  for (Group& group : groups_) {
+    if (!group.consumers.empty() || group.queued.empty()) continue;
+    if (core_.now - group.alone_since_ns < core_.config.program_grace_ns) continue;
+    for (std::uint32_t in = group.queued.front(); in != kNone;) {
+      const std::uint32_t next = IndexList<InMessage>::next(core_.ins, in);
+      const InMessage& message = core_.ins[in];
+      // What its sender was told is accepted stays until somebody comes.
+      if (!message.settled && message.header.level == Level::kProcessed)
+        core_.inbound->finish(in, message.deliveries == 0 ? Ending::kFailed : Ending::kUnknown,
+                              Reason::kNoConsumer);
+      in = next;
+    }
+  }
+}
+
+void Groups::turn_all_away(Reason reason) {
+  for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
+    const InMessage& message = core_.ins[in];
+    const bool waits = message.state == InState::kQueued || message.state == InState::kAtConsumer;
+    if (waits && message.deliveries == 0 && !message.settled &&
+        message.header.level == Level::kProcessed)
+      core_.inbound->finish(in, Ending::kFailed, reason);
+  }
+}
+
+void Groups::fill(std::vector<GroupSnapshot>& snapshots) const {
+  for (std::uint16_t service = 0; service < core_.services.size(); ++service) {
+    const Group& group = groups_[service];
+    if (snapshots.size() == snapshots.capacity()) return;
+    std::uint32_t listed = group.queued.count();
+    for (const std::uint32_t at : group.consumers) listed += consumers_[at].pending.count();
+    snapshots.push_back({service, static_cast<std::uint32_t>(group.consumers.size()), listed,
+                         group.in_flight, group.order_none});
+  }
+}
+
+std::uint64_t Groups::unprocessed() const {
+  std::uint64_t count = 0;
+  for (const Group& group : groups_) {
+    count += group.queued.count() + group.in_flight;
+    for (const std::uint32_t at : group.consumers) count += consumers_[at].pending.count();
+  }
+  return count;
+}
+
+bool Groups::blocked() const {
+  for (const Consumer& consumer : consumers_)
+    if (consumer.live && !consumer.pending.empty() && consumer.in_flight < consumer.prefetch)
+      return true;
+  for (const Group& group : groups_)
+    if (!group.queued.empty() && !group.consumers.empty()) return true;
+  return false;
+}
+
+}  // namespace ringwire::worker

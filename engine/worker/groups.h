@@ -1,0 +1,99 @@
+// Who gets a message: the consumers of each service on this node. A key with an unreleased message
+// stays with its consumer (order = "key"); anything else goes to the consumer with the fewest.
+// Messages wait in their group, or in the list of the consumer that their key is bound to. A stuck
+// consumer blocks only its own keys, a stuck group only itself. Hot but for adding and removing;
+// one thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/worker/core.h"
+
+namespace ringwire::worker {
+
+class Groups {
+ public:
+  explicit Groups(Core& core);
+
+  void add_consumer(const AddConsumer& command);
+  void remove_consumer(const RemoveConsumer& command);
+  /// The channel is gone: what its program had goes to others (G8).
+  void remove_channel(ChannelIndex index);
+
+  /// Whether a message for this service may come in now.
+  [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes) const;
+  /// Whose memory messages of this service are received into.
+  [[nodiscard]] DomainIndex domain(std::uint16_t service) const { return groups_[service].domain; }
+
+  void enqueue(std::uint32_t in);
+  /// Take a waiting message (kQueued, kAtConsumer) out of its list.
+  void forget(std::uint32_t in);
+  void on_release(std::uint32_t in, ipc::Verdict verdict, bool replied);
+
+  /// Hand out what can be handed out. Once per turn.
+  void dispatch();
+  /// Return what nobody came for to its senders.
+  void on_time();
+  [[nodiscard]] TimeNs next_deadline_ns() const;
+  /// All that was not handed out goes back to its senders; for draining.
+  void turn_all_away(Reason reason);
+
+  void fill(std::vector<GroupSnapshot>& snapshots) const;
+  /// Messages queued or with programs.
+  [[nodiscard]] std::uint64_t unprocessed() const;
+  /// Messages that wait for a consumer's room: the next turn may place them.
+  [[nodiscard]] bool blocked() const;
+
+ private:
+  struct Consumer {
+    bool live = false;
+    ChannelIndex channel = 0;
+    std::uint16_t service = 0;
+    std::uint32_t prefetch = 0;
+    std::uint32_t in_flight = 0;
+    IndexList<InMessage> pending;  ///< bound to it by their key
+  };
+  struct Group {
+    bool order_none = false;
+    DomainIndex domain = 0;
+    std::vector<std::uint32_t> consumers;
+    std::uint32_t next = 0;  ///< where the search for a consumer begins
+    std::uint32_t in_flight = 0;
+    std::uint64_t queued_bytes = 0;
+    TimeNs alone_since_ns = 0;  ///< no consumer since
+    IndexList<InMessage> queued;
+  };
+  struct Key {
+    std::uint32_t generation = 0;
+    ListLink link;
+    std::uint32_t consumer = kNone;
+    std::uint32_t count = 0;  ///< messages of the key with the consumer or in its list
+    void reset() {
+      link = {};
+      consumer = kNone;
+      count = 0;
+    }
+  };
+
+  [[nodiscard]] bool keyed(const InMessage& message) const;
+  [[nodiscard]] static std::uint64_t key_of(const InMessage& message);
+  [[nodiscard]] bool has_room(const Consumer& consumer) const;
+  [[nodiscard]] std::uint32_t pick(Group& group);
+  /// Binds the key (if it has one) and hands out or lists the message with this consumer.
+  void give(std::uint32_t in, std::uint32_t consumer);
+  void queue(std::uint32_t in, bool front);
+  void unbind(const InMessage& message);
+  bool hand_out(std::uint32_t in, std::uint32_t consumer);
+  bool same_domain(std::uint32_t in, DomainIndex domain);
+  void end_consumer(std::uint32_t at);
+  void redeliver(std::uint32_t in);
+
+  Core& core_;
+  std::vector<Group> groups_;
+  std::vector<Consumer> consumers_;
+  IndexPool<Key> keys_;
+  HashIndex key_index_;
+};
+
+}  // namespace ringwire::worker

@@ -1,0 +1,73 @@
+// What arrives: from sessions of other nodes, or from programs of this one. Finds duplicates, gives
+// each message its memory, holds it until its predecessor is there, hands it to its group or
+// channel, and tells the sender how it ended. Hot; one thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/worker/core.h"
+
+namespace ringwire::worker {
+
+class Inbound {
+ public:
+  explicit Inbound(Core& core);
+
+  /// Handle the events of one session.
+  void on_events(std::uint32_t link_index, transport::EventBatch& events);
+  /// The session of a link is about to go: forget what it had not finished.
+  void on_session_gone(std::uint32_t link_index);
+
+  /// A message of a local program for this node. Its OutMessage is in state kLocal.
+  void deliver_local(std::uint32_t out);
+  /// Forget a local message that no program has. False when one may have it.
+  bool cancel_local(std::uint32_t in);
+
+  /// An extent that NeedLarge asked for.
+  void on_large(std::uint64_t request, DomainIndex domain, std::uint32_t file, std::byte* data,
+                std::uint64_t bytes);
+  void on_large_refused(std::uint64_t request, Reason reason);
+
+  /// Tell the sender how it ended; the message itself stays until finish().
+  void settle(std::uint32_t in, Ending ending, Reason reason);
+  /// The message is over: settle it if that was not done, remember its identity, free its memory.
+  void finish(std::uint32_t in, Ending ending, Reason reason);
+
+  /// Copy what is left of large local messages, one piece a turn.
+  void copy_some();
+  [[nodiscard]] bool copying() const { return !copying_.empty(); }
+
+ private:
+  struct Source {
+    std::uint32_t link_index = kNone;  ///< kNone: local
+    transport::MessageNumber number{};
+    std::uint32_t out = kNone;
+  };
+
+  void on_message(const Source& source, const wire::MessageHeader& header, const std::byte* payload,
+                  bool whole, bool announced);
+  void turn_away(const Source& source, const wire::MessageHeader& header, bool whole,
+                 Reason reason);
+  void say(const Source& source, const wire::MessageHeader& header, bool whole, Ending ending,
+           Reason reason);
+  void take_over(std::uint32_t in, const Source& source, const wire::MessageHeader& header);
+  void attach_source(std::uint32_t in, const Source& source);
+  void detach_source(std::uint32_t in);
+  [[nodiscard]] bool place(std::uint32_t in, const std::byte* key, const std::byte* payload,
+                           bool whole);
+  void ask_large(std::uint32_t in, std::uint64_t bytes);
+  void give_extent(std::uint32_t in, const ipc::Extent& extent);
+  void on_whole(std::uint32_t in);
+  void admit(std::uint32_t in);
+  void wake_waiters(const MessageId& id);
+  void leave_hold(std::uint32_t in);
+  void drop(std::uint32_t in);
+  [[nodiscard]] std::uint32_t find_number(std::uint32_t link_index,
+                                          transport::MessageNumber number) const;
+
+  Core& core_;
+  std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet
+};
+
+}  // namespace ringwire::worker

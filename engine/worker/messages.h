@@ -1,0 +1,142 @@
+// The two records of a message in an engine: as its sender's engine keeps it (OutMessage, from the
+// submission until the outcome) and as a receiving engine keeps it (InMessage, from the first
+// fragment until the release). Fixed size, pooled, named by index and generation. Hot; one thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "engine/transport/session.h"
+#include "engine/worker/commands.h"
+#include "engine/worker/index_pool.h"
+#include "ipc/extent_pool.h"
+#include "ipc/layout.h"
+
+namespace ringwire::worker {
+
+enum class OutState : std::uint8_t {
+  kFree,
+  kWaiting,     ///< no node can take it now
+  kQueued,      ///< in the list of its link and service, for credit
+  kSending,     ///< with a session; `flight` names it there
+  kLocal,       ///< with this node's own inbound side
+  kAwaitReply,  ///< a call that was answered; the reply is on its way
+  kParent,      ///< a multi-target send; its targets are OutMessages of their own
+  kChildEnded,  ///< a target that ended, kept until its parent is reported
+  kEnded,       ///< the outcome waits for room in the program's delivery queue
+};
+
+struct OutMessage {
+  std::uint32_t generation = 0;
+  ListLink link;          ///< waiting list, link queue, ended list, or the parent's ended children
+  ListLink channel_link;  ///< all of its channel without an outcome, oldest first
+  OutState state = OutState::kFree;
+  ipc::TargetKind target{};
+  ipc::Require require{};
+  Ending ending{};
+  Reason reason{};
+  Reason waiting_for{};  ///< why it waits, told if it times out meanwhile
+  std::uint8_t submit_flags = 0;
+  bool no_wait = false;
+  bool cancel_asked = false;
+  bool counted = false;  ///< stands in WorkerCounters::taken (children and replies to it do not)
+  bool maybe_handed = false;  ///< an earlier attempt may have reached a program
+  std::uint16_t service = 0;
+  std::uint16_t tried = 0;  ///< bit n: the slot's n-th replica (or the n-th member) turned it away
+  ChannelIndex channel = 0;
+  std::uint32_t attempt = 0;
+  std::uint32_t node = ipc::kNoNode;
+  std::uint32_t flight = kNone;
+  std::uint32_t local_in = kNone;
+  std::uint32_t parent = kNone;
+  std::uint32_t children_open = 0;
+  std::uint32_t children_done = 0;
+  std::uint32_t children_count = 0;
+  IndexList<OutMessage> children_ended;  // of a parent
+  std::uint32_t chain_older = kNone;  ///< the previous of this channel and key without an outcome
+  std::uint32_t chain_newer = kNone;
+  std::uint64_t chain_key = 0;  ///< 0: order does not bind it
+  std::uint64_t order = 0;      ///< when it was taken: 1, 2, 3, ...
+  std::uint64_t named_predecessor = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t file = 0;        ///< transmit file, 0 = inline
+  std::uint32_t fixed_node = 0;  ///< kNode, kOrigin, and single targets: the only node it may go to
+  std::uint16_t fixed_worker = 0;  ///< kOrigin: home worker of the channel there
+  TimeNs deadline_ns = 0;
+  TimeNs retry_at_ns = 0;
+  wire::MessageHeader header;  ///< spans point into `bytes` or a transmit file
+  const std::byte* payload = nullptr;
+  std::array<std::byte, ipc::kInlineBytes> bytes;
+
+  void reset();  ///< everything but the generation
+};
+
+enum class InState : std::uint8_t {
+  kFree,
+  kReceiving,   ///< not all bytes are here
+  kHeld,        ///< whole, waits for its predecessor
+  kQueued,      ///< in its group's list: no consumer can take it now
+  kAtConsumer,  ///< in a consumer's list: its key is bound to that consumer, which is full
+  kDelivered,   ///< with a program
+  kBacklog,     ///< a reply or direct message: waits for room in its channel's delivery queue
+};
+
+struct InMessage {
+  std::uint32_t generation = 0;
+  ListLink link;
+  InState state = InState::kFree;
+  bool local = false;    ///< `out` is its sender, else `link_index` and `number`
+  bool settled = false;  ///< its sender knows the outcome
+  bool redelivered = false;
+  bool order_none = false;
+  bool charged = false;  ///< counts in its group's queued bytes
+  std::uint16_t service = 0;
+  std::uint32_t out = kNone;
+  std::uint32_t out_generation = 0;
+  std::uint32_t link_index = kNone;
+  std::uint32_t link_epoch = 0;  ///< of the link's session; an older one is gone
+  transport::MessageNumber number{};
+  std::uint32_t origin_node = 0;
+  std::uint16_t origin_worker = 0;
+  ChannelIndex channel = kNone;  ///< kDelivered, kBacklog: where; kAtConsumer: the consumer's
+  std::uint32_t consumer = kNone;
+  std::uint32_t deliveries = 0;
+  std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
+  std::uint64_t large_request = 0;    ///< a NeedLarge under way
+  std::uint64_t copied_bytes = 0;     ///< local large messages are copied piece by piece
+  DomainIndex domain = 0;
+  ipc::Extent extent;
+  ipc::Extent key_extent;      ///< a long key, kept while the extent is still to come
+  std::uint32_t key_room = 0;  ///< bytes before the payload in the extent
+  std::uint16_t key_bytes = 0;
+  wire::MessageHeader header;  ///< key and service spans are not kept: see key()
+  std::array<std::byte, ipc::kInlineBytes> bytes;  ///< [key][payload] when extent is empty
+
+  [[nodiscard]] const std::byte* key() const {
+    return extent.empty() ? bytes.data() : extent.data + key_room - key_bytes;
+  }
+  [[nodiscard]] std::byte* payload() {
+    return extent.empty() ? bytes.data() + key_bytes : extent.data + key_room;
+  }
+  void reset();
+};
+
+/// What a session knows a message of ours by; outlives the OutMessage when that was withdrawn.
+struct Flight {
+  std::uint32_t generation = 0;
+  ListLink link;
+  std::uint32_t out = kNone;  ///< kNone: withdrawn, its result is a late one
+  std::uint32_t link_index = kNone;
+  transport::MessageNumber number{};
+  void reset() {
+    link = {};
+    out = kNone;
+    link_index = kNone;
+    number = {};
+  }
+};
+
+}  // namespace ringwire::worker

@@ -1,0 +1,88 @@
+// What programs send: takes submissions, chooses the node of each, keeps the message until its
+// level is reached, sends it again where a node died, hung or turned it away, and gathers the
+// outcomes. Order per (channel, service, key): a message is sent only to where its elder without an
+// outcome went, and names it as its predecessor; when an elder is recalled, those after it are
+// recalled too (G3). Hot.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/worker/core.h"
+
+namespace ringwire::worker {
+
+class Outbound {
+ public:
+  explicit Outbound(Core& core);
+
+  /// Take up to kSubmissionsPerChannelTurn submissions of a channel at home here. True if any.
+  bool take(ChannelIndex index);
+
+  /// Move queued messages into sessions as credit allows. Once per turn.
+  void pump();
+  /// Deadlines and retries that have come.
+  void on_time();
+  [[nodiscard]] TimeNs next_deadline_ns() const;
+
+  // --- what sessions and this node's inbound side say ---
+  void on_result(std::uint32_t cookie, Ending ending, Reason reason);
+  void on_sent(std::uint32_t cookie);
+  void on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending, Reason reason);
+  /// The reply of a call was put into its channel's delivery queue: that is its outcome.
+  void complete_call(std::uint32_t out);
+  /// The call of this channel and sequence that still wants a reply, or kNone.
+  [[nodiscard]] std::uint32_t find_call(ChannelIndex channel, std::uint64_t sequence) const;
+
+  // --- what changed around us ---
+  /// Nodes, sessions or the view changed: messages that wait may go now.
+  void reconsider();
+  /// Route around a node: everything queued for it or sent to it without an outcome goes elsewhere
+  /// if there is an elsewhere; else it stays.
+  void evacuate(NodeIndex node);
+  /// A session ended; call after its last kResult.
+  void on_session_end();
+
+  /// Tell the channel's program what ended. False when its queue has no room for all.
+  bool report(ChannelIndex index);
+
+  [[nodiscard]] bool idle() const { return core_.outs.used_count() == 0; }
+
+ private:
+  enum class Taken : std::uint8_t { kTaken, kNoRoom, kBad };
+
+  Taken accept(ChannelIndex index, const ipc::Submission& submission);
+  bool fill(Channel& channel, const ipc::Submission& submission, OutMessage& message);
+  Taken fan_out(ChannelIndex index, std::uint32_t parent);
+  void cancel(ChannelIndex index, std::uint64_t sequence);
+  void cancel_one(std::uint32_t out);
+
+  void join_chain(std::uint32_t out);
+  void leave_chain(std::uint32_t out);
+
+  void route(std::uint32_t out);
+  [[nodiscard]] std::uint32_t choose(OutMessage& message);
+  [[nodiscard]] bool usable(NodeIndex node) const;
+  void wait(std::uint32_t out, Reason reason, DurationNs pause_ns);
+  void send_to(std::uint32_t out, NodeIndex node);
+  bool pump_one(std::uint32_t link_index, std::uint32_t service);
+  [[nodiscard]] std::uint64_t predecessor_of(const OutMessage& message) const;
+
+  /// Take a message out of list, session or local side, so that it can be routed anew.
+  void recall(std::uint32_t out);
+  void recall_newer(std::uint32_t out);
+  void turned_away(std::uint32_t out, Reason reason);
+  void ended(std::uint32_t out, Ending ending, Reason reason);
+  void child_ended(std::uint32_t child);
+  void free(std::uint32_t out);
+
+  Core& core_;
+  IndexList<OutMessage> waiting_;
+  TimeNs retry_at_ns_ = kNeverNs;
+  bool reconsider_ = false;
+  std::uint32_t random_cursor_ = 0;
+  std::vector<std::uint32_t> scratch_;
+  std::vector<std::uint32_t> lost_;  ///< messages whose session ended, to be routed anew in order
+};
+
+}  // namespace ringwire::worker

@@ -1,0 +1,424 @@
+#include "engine/worker/worker.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "engine/worker/channels.h"
+#include "engine/worker/core.h"
+#include "engine/worker/groups.h"
+#include "engine/worker/inbound.h"
+#include "engine/worker/outbound.h"
+
+namespace ringwire::worker {
+
+struct Worker::State {
+  State(const WorkerConfig& config, port::Port& port, CommandBox& command_box, NoticeBox& notices,
+        TimeNs now)
+      : core(config, port, notices, now),
+        commands(command_box),
+        channels(core),
+        outbound(core),
+        inbound(core),
+        groups(core) {
+    core.channels_part = &channels;
+    core.outbound = &outbound;
+    core.inbound = &inbound;
+    core.groups = &groups;
+  }
+
+  void receive();
+  void run_timers();
+  void obey();
+  void transmit();
+  void gather_evidence();
+  void check_drained();
+  void keep_house();
+
+  void operator()(std::monostate&) {}
+  void operator()(AddChannel& command) { channels.add(command); }
+  void operator()(RemoveChannel& command) { channels.remove(command); }
+  void operator()(AddService& command);
+  void operator()(AddConsumer& command) { groups.add_consumer(command); }
+  void operator()(RemoveConsumer& command) { groups.remove_consumer(command); }
+  void operator()(AddFile& command) { channels.add_file(command); }
+  void operator()(DropFile& command) { channels.drop_file(command); }
+  void operator()(AddExtentFile& command);
+  void operator()(RefuseLarge& command) {
+    inbound.on_large_refused(command.request, command.reason);
+  }
+  void operator()(AddSession& command);
+  void operator()(CloseSessions& command);
+  void operator()(SetPeerState& command);
+  void operator()(SetView& command);
+  void operator()(Drain&);
+  void operator()(TakeSnapshot& command);
+
+  std::uint32_t link_of(NodeIndex node, std::uint32_t remote_worker);
+  void end_session(std::uint32_t link_index);
+
+  Core core;
+  CommandBox& commands;
+  Channels channels;
+  Outbound outbound;
+  Inbound inbound;
+  Groups groups;
+  transport::EventBatch events;
+  std::array<port::RxPacket, port::kBurstPackets> received;
+  std::array<port::TxPacket, port::kBurstPackets> unsent{};  ///< the port's queue was full
+  std::size_t unsent_count = 0;
+  std::uint32_t next_link = 0;  ///< transmit begins with another link each turn
+  TimeNs house_at_ns = 0;
+};
+
+std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
+  constexpr std::uint64_t kIndexCell = 32;  // a HashIndex holds two 16-byte cells per entry
+  return config.out_messages * (sizeof(OutMessage) + 3 * kIndexCell + 2 * sizeof(Flight)) +
+         config.in_messages * (sizeof(InMessage) + 4 * kIndexCell) +
+         DuplicateWindows::memory_bytes(config.duplicate_windows) +
+         kMaxChannels * (sizeof(Channel) + kIndexCell) +
+         ipc::kMaxNodes * (sizeof(Node) + kMaxWorkers * kIndexCell);
+}
+
+Worker::Worker(const WorkerConfig& config, port::Port& port, CommandBox& commands,
+               NoticeBox& notices, TimeNs now)
+    : state_(std::make_unique<State>(config, port, commands, notices, now)) {}
+
+Worker::~Worker() = default;
+
+bool Worker::turn(TimeNs now) {
+  State& state = *state_;
+  Core& core = state.core;
+  core.now = now;
+  core.worked = false;
+  state.receive();
+  state.run_timers();
+  state.obey();
+  state.channels.poll();
+  state.inbound.copy_some();
+  state.groups.dispatch();
+  state.outbound.on_time();
+  state.outbound.pump();
+  state.channels.flush();
+  state.transmit();
+  state.keep_house();
+  ++core.counters.turns;
+  if (core.worked) ++core.counters.busy_turns;
+  return core.worked;
+}
+
+// ---- the network --------------------------------------------------------------------------------
+
+void Worker::State::receive() {
+  for (std::uint32_t burst = 0; burst < kReceiveBurstsPerTurn; ++burst) {
+    const std::size_t count = core.port.rx_burst(received);
+    if (count == 0) return;
+    core.worked = true;
+    for (std::size_t at = 0; at < count; ++at) {
+      const std::uint64_t connection = transport::connection_id_of(received[at].bytes);
+      if (connection == 0) {
+        ++core.counters.drop_not_a_frame;
+        continue;
+      }
+      const std::uint32_t index = core.link_by_connection.find(connection);
+      if (index == kNone) {
+        ++core.counters.drop_unknown_connection;
+        continue;
+      }
+      Link& link = core.links[index];
+      link.session->on_packet(core.now, received[at].bytes, events);
+      inbound.on_events(index, events);
+      if (link.session && link.session->closed()) {
+        core.tell(SessionBroken{link.node, link.remote_worker});
+        end_session(index);
+      }
+    }
+    if (count < received.size()) return;
+  }
+}
+
+void Worker::State::run_timers() {
+  for (std::uint32_t index = 0; index < core.links.size(); ++index) {
+    Link& link = core.links[index];
+    if (link.session == nullptr || link.session->next_deadline_ns() > core.now) continue;
+    link.session->on_timer(core.now, events);
+    inbound.on_events(index, events);
+    if (link.session->closed()) {
+      core.tell(SessionBroken{link.node, link.remote_worker});
+      end_session(index);
+    }
+  }
+}
+
+void Worker::State::transmit() {
+  if (unsent_count != 0) {
+    const std::size_t taken = core.port.tx_burst(std::span(unsent).first(unsent_count));
+    std::move(unsent.begin() + static_cast<std::ptrdiff_t>(taken),
+              unsent.begin() + static_cast<std::ptrdiff_t>(unsent_count), unsent.begin());
+    unsent_count -= taken;
+    if (unsent_count != 0) {
+      core.worked = true;
+      core.port.flush();
+      return;  // the port is full: what sessions have stays with them
+    }
+  }
+  const auto count = static_cast<std::uint32_t>(core.links.size());
+  for (std::uint32_t burst = 0; burst < kTransmitBurstsPerTurn; ++burst) {
+    std::array<port::TxPacket, port::kBurstPackets> packets;
+    std::size_t have = 0;
+    std::size_t filled = 0;
+    for (std::uint32_t step = 0; step < count; ++step) {
+      Link& link = core.links[(next_link + step) % count];
+      if (link.session == nullptr || !link.destination_open) continue;
+      while (true) {
+        if (filled == have) {
+          if (have != 0) break;
+          have = core.port.tx_alloc(packets);
+          if (have == 0) break;
+        }
+        port::TxPacket& packet = packets[filled];
+        const std::size_t bytes =
+            link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes));
+        if (bytes == 0) break;
+        packet.bytes = static_cast<std::uint32_t>(bytes);
+        packet.destination = link.destination;
+        ++filled;
+      }
+      if (filled == have && have != 0) break;
+    }
+    if (have == 0) break;
+    core.port.tx_free(std::span<const port::TxPacket>(packets).subspan(filled, have - filled));
+    if (filled == 0) break;
+    core.worked = true;
+    const std::size_t taken =
+        core.port.tx_burst(std::span<const port::TxPacket>(packets).first(filled));
+    if (taken != filled) {
+      unsent_count = filled - taken;
+      std::copy_n(packets.begin() + static_cast<std::ptrdiff_t>(taken), unsent_count,
+                  unsent.begin());
+      break;
+    }
+    if (filled < port::kBurstPackets) break;
+    next_link = count == 0 ? 0 : (next_link + 1) % count;
+  }
+  core.port.flush();
+}
+
+// ---- the ring manager ---------------------------------------------------------------------------
+
+void Worker::State::obey() {
+  while (!core.unsent_notices.empty()) {
+    if (!core.notices.try_push(core.unsent_notices.front())) break;
+    core.unsent_notices.erase(core.unsent_notices.begin());
+  }
+  Command command;
+  while (commands.try_pop(command)) {
+    core.worked = true;
+    std::visit(*this, command);
+    command = std::monostate{};
+  }
+}
+
+void Worker::State::operator()(AddService& command) {
+  if (core.services.size() <= command.service) core.services.resize(command.service + 1U);
+  core.services[command.service] = std::move(command.name);
+}
+
+void Worker::State::operator()(AddExtentFile& command) {
+  if (command.size_class == ipc::kLargeClass) {
+    inbound.on_large(command.request, command.domain, command.file, command.data, command.bytes);
+  } else {
+    core.pool(command.domain)
+        .add_class_file(command.size_class, command.file, command.data, command.bytes);
+  }
+}
+
+std::uint32_t Worker::State::link_of(NodeIndex node, std::uint32_t remote_worker) {
+  Node& peer = core.nodes[node];
+  if (peer.links.size() <= remote_worker) peer.links.resize(remote_worker + 1, kNone);
+  if (peer.links[remote_worker] == kNone) {
+    peer.links[remote_worker] = static_cast<std::uint32_t>(core.links.size());
+    Link& link = core.links.emplace_back();
+    link.node = node;
+    link.remote_worker = remote_worker;
+    link.queue.resize(kMaxServices);
+  }
+  return peer.links[remote_worker];
+}
+
+void Worker::State::operator()(AddSession& command) {
+  Node& peer = core.nodes[command.node];
+  for (std::uint32_t worker = 0; worker < command.remote_worker_count; ++worker)
+    link_of(command.node, worker);
+  if (peer.remote_worker_count != command.remote_worker_count) {
+    // The peer came back with another number of workers: queued messages find their worker anew.
+    const PeerState before = peer.state;
+    peer.state = PeerState::kDown;
+    outbound.evacuate(command.node);
+    peer.state = before;
+    peer.remote_worker_count = command.remote_worker_count;
+  }
+  const std::uint32_t index = link_of(command.node, command.remote_worker);
+  if (core.links[index].session) end_session(index);
+  Link& link = core.links[index];
+  ++link.session_epoch;
+  link.session = std::move(command.session);
+  link.connection_id = command.local_connection_id;
+  link.remote = command.remote;
+  link.destination_open = core.port.open_destination(command.remote, link.destination);
+  link.evidence_sent = false;
+  core.link_by_connection.put(link.connection_id, index);
+  outbound.reconsider();
+}
+
+void Worker::State::end_session(std::uint32_t index) {
+  Link& link = core.links[index];
+  if (link.session == nullptr) return;
+  core.link_by_connection.erase(link.connection_id);
+  inbound.on_session_gone(index);
+  bool finished = false;
+  while (!finished) {
+    finished = link.session->close(events);
+    inbound.on_events(index, events);
+  }
+  link.session.reset();
+  ++link.session_epoch;
+  if (link.destination_open) core.port.close_destination(link.destination);
+  link.destination_open = false;
+  outbound.on_session_end();
+}
+
+void Worker::State::operator()(CloseSessions& command) {
+  for (const std::uint32_t index : std::vector<std::uint32_t>(core.nodes[command.node].links))
+    if (index != kNone) end_session(index);
+  outbound.reconsider();
+}
+
+void Worker::State::operator()(SetPeerState& command) {
+  Node& peer = core.nodes[command.node];
+  peer.state = command.state;
+  if (command.state == PeerState::kHung || command.state == PeerState::kDown)
+    outbound.evacuate(command.node);
+  outbound.reconsider();
+}
+
+void Worker::State::operator()(SetView& command) {
+  core.view = std::move(command.view);
+  core.tell(ViewSeen{core.view ? core.view->epoch : 0});
+  outbound.reconsider();
+}
+
+void Worker::State::operator()(Drain&) {
+  core.draining = true;
+  core.drained_told = false;
+  groups.turn_all_away(Reason::kShutdown);
+}
+
+void Worker::State::operator()(TakeSnapshot& command) {
+  WorkerSnapshot& snapshot = *command.snapshot;
+  core.counters.unprocessed_now = groups.unprocessed();
+  core.counters.receiving_now = 0;
+  for (std::uint32_t in = 0; in < core.ins.capacity(); ++in)
+    if (core.ins[in].state == InState::kReceiving) ++core.counters.receiving_now;
+  snapshot.counters = core.counters;
+  for (const auto& pool : core.pools) {
+    if (!pool) continue;
+    snapshot.extent_file_bytes += pool->file_bytes();
+    snapshot.extent_free_large_bytes += pool->free_large_bytes();
+  }
+  for (const Link& link : core.links) {
+    if (link.session == nullptr || snapshot.sessions.size() == snapshot.sessions.capacity())
+      continue;
+    const transport::Session& session = *link.session;
+    snapshot.sessions.push_back({link.node, link.remote_worker, session.messages_open(),
+                                 session.bytes_in_flight(), session.smoothed_rtt_ns(),
+                                 session.last_heard_ns(), session.unanswered_since_ns(),
+                                 session.counters()});
+  }
+  for (ChannelIndex index = 0; index < core.channels.size(); ++index) {
+    const Channel& channel = core.channels[index];
+    if (channel.ipc == nullptr || snapshot.channels.size() == snapshot.channels.capacity())
+      continue;
+    snapshot.channels.push_back({index, channel.outstanding.count(), channel.held.count(),
+                                 channel.submitted, channel.delivered, !channel.active});
+  }
+  groups.fill(snapshot.groups);
+  core.tell(SnapshotTaken{std::move(command.snapshot)});
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+void Worker::State::keep_house() {
+  gather_evidence();
+  if (core.now < house_at_ns) return;
+  house_at_ns = core.now + kRetryNs;
+  groups.on_time();
+  for (const auto& pool : core.pools) {
+    if (!pool) continue;
+    while (const std::uint32_t file = pool->evict_idle_large(core.now - kIdleLargeNs))
+      core.tell(ReturnFile{file});
+  }
+  check_drained();
+}
+
+void Worker::State::gather_evidence() {
+  for (Link& link : core.links) {
+    if (link.session == nullptr) continue;
+    const TimeNs since = link.session->unanswered_since_ns();
+    const bool silent = since != kNeverNs && core.now - since >= kEvidenceNs;
+    if (silent && core.now >= link.evidence_at_ns) {
+      link.evidence_at_ns = core.now + kEvidenceNs;
+      link.evidence_sent = true;
+      core.tell(PeerEvidence{link.node, link.session->last_heard_ns(), since});
+    } else if (!silent && link.evidence_sent) {
+      link.evidence_sent = false;
+      core.tell(PeerEvidence{link.node, link.session->last_heard_ns(), kNeverNs});
+    }
+  }
+}
+
+void Worker::State::check_drained() {
+  if (!core.draining || core.drained_told) return;
+  groups.turn_all_away(Reason::kShutdown);
+  if (!outbound.idle() || groups.unprocessed() != 0) return;
+  for (const Link& link : core.links)  // results that peers wait for are on the wire no longer
+    if (link.session && (link.session->bytes_in_flight() != 0)) return;
+  core.drained_told = true;
+  core.tell(Drained{});
+}
+
+TimeNs Worker::next_deadline_ns() const {
+  State& state = *state_;
+  Core& core = state.core;
+  TimeNs next = std::min(state.outbound.next_deadline_ns(), state.groups.next_deadline_ns());
+  for (const Link& link : core.links) {
+    if (link.session == nullptr) continue;
+    next = std::min(next, link.session->next_deadline_ns());
+    const TimeNs since = link.session->unanswered_since_ns();
+    if (since != kNeverNs)
+      next = std::min(next, std::max(since + kEvidenceNs, link.evidence_at_ns));
+    else if (link.evidence_sent)
+      next = core.now;
+  }
+  if (state.channels.blocked() || state.groups.blocked())
+    next = std::min(next, core.now + Channels::kBlockedNapNs);
+  for (const auto& pool : core.pools)
+    if (pool && pool->free_large_bytes() != 0) next = std::min(next, core.now + kIdleLargeNs / 4);
+  if (core.draining && !core.drained_told) next = std::min(next, state.house_at_ns);
+  return next;
+}
+
+bool Worker::prepare_sleep() {
+  State& state = *state_;
+  if (!state.commands.empty() || !state.core.unsent_notices.empty()) return false;
+  if (state.inbound.copying() || state.unsent_count != 0) return false;
+  return state.channels.park_all();
+}
+
+void Worker::wake() {}
+
+void Worker::wake_channel(ChannelIndex index) { state_->channels.touch(index); }
+
+std::vector<Worker::BellChange>& Worker::bell_changes() { return state_->core.bell_changes; }
+
+}  // namespace ringwire::worker
