@@ -32,10 +32,16 @@ std::uint64_t Sender::memory_bytes(std::uint32_t message_slots) {
          ServiceSender::memory_bytes();
 }
 
+// As in its first packet at worst: the longest number, everything defined with the longest handles.
+std::size_t Sender::largest_header_bytes(const wire::MessageHeader& header) {
+  constexpr wire::HandleUse kLongest{0xffff'ffff, true};
+  return wire::message_bytes(0xffff'ffff, header, {kLongest, {kServiceClasses, true}, kLongest});
+}
+
 SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) {
   const wire::MessageHeader& header = message.header;
   const bool valid = wire::valid_header(header);
-  const std::size_t header_bytes = valid ? wire::max_message_bytes(header) : 0;
+  const std::size_t header_bytes = valid ? largest_header_bytes(header) : 0;
   const bool fits = valid && header_bytes <= body_bytes_;
   const bool small = fits && header.payload_bytes <= body_bytes_ - header_bytes;
   const bool announced = !small && header.payload_bytes > kUnscheduledBytes;
@@ -223,12 +229,15 @@ std::size_t Sender::write_items(ByteWriter& writer, SentPackets& sent, std::size
 bool Sender::write_header(Slot& slot, ByteWriter& writer, SentPackets& sent) {
   const bool small = slot.fragment_count == 0;
   const auto payload_bytes = small ? static_cast<std::size_t>(slot.header.payload_bytes) : 0;
-  if (wire::max_message_bytes(slot.header) + payload_bytes > writer.room_bytes()) return false;
   const std::uint32_t index = index_of(slot);
   const std::uint32_t number = numbers_.number_of(index, slot.generation);
   const wire::MessageHandles handles{attachments_.use(slot.attachment),
                                      services_.use(slot.service_class),
                                      attachments_.use(slot.reply_attachment)};
+  // The exact length is computed only where the bound does not fit.
+  if (wire::max_message_bytes(slot.header) + payload_bytes > writer.room_bytes() &&
+      wire::message_bytes(number, slot.header, handles) + payload_bytes > writer.room_bytes())
+    return false;
   wire::encode_message(writer,
                        small            ? ItemType::kMessage
                        : slot.announced ? ItemType::kOpenAnnounced

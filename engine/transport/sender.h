@@ -105,6 +105,7 @@ class Sender {
   using AttentionList = IndexList<Slot, &Slot::attention>;
   using BulkList = IndexList<Slot, &Slot::bulk>;
 
+  [[nodiscard]] static std::size_t largest_header_bytes(const wire::MessageHeader& header);
   [[nodiscard]] Slot* find(std::uint32_t number);
   [[nodiscard]] std::uint32_t index_of(const Slot& slot) const {
     return static_cast<std::uint32_t>(&slot - slots_.data());

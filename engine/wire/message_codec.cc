@@ -55,6 +55,27 @@ bool valid_header(const MessageHeader& header) {
          header.attempt > 0 && (header.predecessor == 0 || header.predecessor < header.id.sequence);
 }
 
+std::size_t message_bytes(std::uint32_t number, const MessageHeader& header,
+                          const MessageHandles& handles) {
+  const auto handle_bytes = [](const HandleUse& use, std::size_t full_bytes) {
+    const bool full = use.define || use.handle == 0;
+    return varint_bytes(std::uint64_t{use.handle} << 1) + (full ? full_bytes : 0);
+  };
+  std::size_t bytes = 1 + varint_bytes(number) + 1 + varint_bytes(header.flags) +
+                      handle_bytes(handles.attachment, sizeof(Id128)) +
+                      varint_bytes(header.id.channel) + varint_bytes(header.id.sequence) + 8 +
+                      varint_bytes(header.epoch) + varint_bytes(header.payload_bytes) +
+                      handle_bytes(handles.service, 1 + header.service.size()) +
+                      varint_bytes(header.key.size()) + header.key.size();
+  if (header.predecessor != 0) bytes += varint_bytes(header.id.sequence - header.predecessor);
+  if (header.attempt != 1) bytes += varint_bytes(header.attempt);
+  if (header.priority != 0) ++bytes;
+  if (has_reply_to(header))
+    bytes += handle_bytes(handles.reply_attachment, sizeof(Id128)) +
+             varint_bytes(header.in_reply_to.channel) + varint_bytes(header.in_reply_to.sequence);
+  return bytes;
+}
+
 void encode_message(ByteWriter& writer, ItemType type, std::uint32_t number,
                     const MessageHeader& header, const MessageHandles& handles) {
   const bool reply = has_reply_to(header);

@@ -36,6 +36,10 @@ inline constexpr std::size_t kMaxFixedMessageBytes =
   return kMaxFixedMessageBytes + header.key.size() + header.service.size();
 }
 
+/// What encode_message takes, payload not counted.
+[[nodiscard]] std::size_t message_bytes(std::uint32_t number, const MessageHeader& header,
+                                        const MessageHandles& handles);
+
 /// True when a header keeps the rules that decode_message checks (W-16).
 [[nodiscard]] bool valid_header(const MessageHeader& header);
 
