@@ -1,0 +1,439 @@
+// Sessions against a peer that seals its packets well and lies in them. The host of the attacked
+// session answers every event, with extents of exactly the announced length, so that the sanitizer
+// build sees every byte written outside.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "base/random.h"
+#include "engine/transport/limits.h"
+#include "engine/wire/frame.h"
+#include "engine/wire/items.h"
+#include "engine/wire/message_codec.h"
+#include "pair_world.h"
+
+namespace ringwire::transport {
+namespace {
+
+using wire::FrameKind;
+using wire::ItemType;
+
+constexpr std::uint64_t kId = 55;
+constexpr std::uint32_t kSlots = 1'024;
+
+SessionConfig small_config() {
+  SessionConfig config;
+  config.local_connection_id = kId;
+  config.remote_connection_id = kId + 1;
+  config.message_slots = kSlots;
+  return config;
+}
+
+/// Builds packets for the attacked session: one fresh number each.
+class Attacker {
+ public:
+  std::vector<std::byte> seal(FrameKind kind, std::span<const std::byte> body) {
+    std::vector<std::byte> frame(body.size() + wire::kFrameOverheadBytes);
+    std::ranges::copy(body, frame.begin() + wire::kFrameHeaderBytes);
+    wire::encode_frame_header({kind, kId, ++number_}, frame);
+    wire::seal_clear(frame);
+    return frame;
+  }
+  std::vector<std::byte> bulk(std::uint32_t number, std::uint64_t fragment, std::size_t bytes) {
+    std::vector<std::byte> body(wire::kBulkHeaderBytes + bytes, std::byte{0xbb});
+    store_le<std::uint32_t>(body.data(), number);
+    store_le<std::uint64_t>(body.data() + 4, fragment);
+    return seal(FrameKind::kBulk, body);
+  }
+  template <typename Write>
+  std::vector<std::byte> mixed(Write write) {
+    std::byte body[1'164];
+    ByteWriter writer(body);
+    write(writer);
+    return seal(FrameKind::kMixed, writer.written());
+  }
+  /// A message or open item; announced and size as told, a payload only for kMessage.
+  std::vector<std::byte> message(ItemType type, std::uint32_t number, std::uint64_t payload_bytes,
+                                 std::uint16_t flags = 0) {
+    return mixed([&](ByteWriter& writer) {
+      wire::MessageHeader header;
+      header.id.sequence = 1;
+      header.payload_bytes = payload_bytes;
+      header.flags = flags;
+      wire::encode_message(writer, type, number, header, {{}, {1, true}, {}});
+      if (type == ItemType::kMessage)
+        for (std::uint64_t at = 0; at < payload_bytes; ++at) writer.u8(1);
+    });
+  }
+
+ private:
+  std::uint64_t number_ = 0;
+};
+
+/// A session whose host plays along with everything.
+class Victim {
+ public:
+  Victim() : session_(small_config(), 0), packet_(1'200) {}
+
+  bool feed(std::span<const std::byte> packet) {
+    now_ += 10 * kMicrosecondNs;
+    const bool taken = session_.on_packet(now_, packet, events_);
+    handle();
+    if (session_.next_deadline_ns() <= now_) {
+      session_.on_timer(now_, events_);
+      handle();
+    }
+    while (session_.poll_transmit(now_, packet_) > 0) {
+    }
+    return taken;
+  }
+
+  void send_something() {
+    OutgoingMessage message;
+    message.header.id.sequence = ++sequence_;
+    message.payload = payload_.data();
+    message.header.payload_bytes = sequence_ % 7 == 0 ? payload_.size() : sequence_ % 500;
+    MessageNumber number{};
+    if (session_.send(message, number) == SendVerdict::kTaken && sequence_ % 5 == 0)
+      session_.withdraw(number);
+    while (session_.poll_transmit(now_, packet_) > 0) {
+    }
+  }
+
+  Session& session() { return session_; }
+  std::size_t opened() const { return extents_.size(); }
+  std::size_t whole = 0;
+
+ private:
+  void handle() {
+    for (const Event& event : events_.all()) {
+      switch (event.kind) {
+        case EventKind::kMessage: {
+          std::uint64_t sum = 0;
+          for (const std::byte at : event.payload) sum += static_cast<std::uint64_t>(at);
+          for (const std::byte at : event.header.key) sum += static_cast<std::uint64_t>(at);
+          for (const char at : event.header.service) sum += static_cast<std::uint64_t>(at);
+          sum_ += sum;
+          ++whole;
+          finish(event.number);
+          break;
+        }
+        case EventKind::kOpen:
+          if (event.header.payload_bytes > 1'000'000) {
+            session_.refuse(event.number, Reason::kTooLarge);
+          } else {
+            auto& extent = extents_[static_cast<std::uint32_t>(event.number)];
+            extent = std::make_unique<std::byte[]>(event.header.payload_bytes);
+            session_.accept(event.number, extent.get());
+          }
+          break;
+        case EventKind::kComplete:
+          ++whole;
+          finish(event.number);
+          break;
+        case EventKind::kWithdrawn:
+          finish(event.number);
+          break;
+        case EventKind::kResult:
+        case EventKind::kSent:
+        case EventKind::kCredit:
+        case EventKind::kClosed:
+          break;
+      }
+    }
+  }
+  void finish(MessageNumber number) {
+    // Every third one is kept, so that slots are in all states.
+    if (static_cast<std::uint32_t>(number) % 3 == 0) return;
+    session_.settle(number, Ending::kDone, Reason::kNone);
+    session_.release(number);
+    extents_.erase(static_cast<std::uint32_t>(number));
+  }
+
+  Session session_;
+  EventBatch events_;
+  std::vector<std::byte> packet_;
+  std::vector<std::byte> payload_ = std::vector<std::byte>(100'000);
+  std::map<std::uint32_t, std::unique_ptr<std::byte[]>> extents_;
+  TimeNs now_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t sum_ = 0;
+};
+
+// Slot 1, generation 1.
+constexpr std::uint32_t kNumber = kSlots + 1;
+
+struct Attack {
+  const char* what;
+  std::function<std::vector<std::byte>(Attacker&)> packet;
+  bool closes;
+};
+
+class Hostile : public ::testing::TestWithParam<Attack> {};
+
+// W-60: each rule that a well-sealed packet can break, after an announced message of 200,000 bytes
+// was accepted as kNumber, an unscheduled one of 5,000 as kNumber + 1, and one message was sent.
+TEST_P(Hostile, closes_exactly_when_a_rule_is_broken) {
+  Attacker attacker;
+  Victim victim;
+  victim.send_something();
+  ASSERT_TRUE(victim.feed(attacker.message(ItemType::kOpenAnnounced, kNumber + 1, 200'000)));
+  ASSERT_TRUE(victim.feed(attacker.message(ItemType::kOpen, kNumber + 2, 5'000)));
+  ASSERT_EQ(victim.opened(), 2U);
+  victim.feed(GetParam().packet(attacker));
+  EXPECT_EQ(victim.session().closed(), GetParam().closes);
+  EXPECT_EQ(victim.session().counters().dropped_malformed, GetParam().closes ? 1U : 0U);
+}
+
+std::vector<std::byte> item(Attacker& attacker, std::initializer_list<int> bytes) {
+  return attacker.mixed([&](ByteWriter& writer) {
+    for (const int at : bytes) writer.u8(static_cast<std::uint8_t>(at));
+  });
+}
+
+// A varint of two bytes.
+constexpr int low(std::uint32_t value) { return static_cast<int>(value & 0x7f) | 0x80; }
+constexpr int high(std::uint32_t value) { return static_cast<int>(value >> 7); }
+constexpr std::uint32_t kAnnounced = kNumber + 1;
+constexpr std::uint32_t kOpened = kNumber + 2;
+// The victim's own first message: slot 0, generation 1.
+constexpr std::uint32_t kTheirs = kSlots;
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, Hostile,
+    ::testing::Values(
+        Attack{"padding only", [](Attacker& a) { return item(a, {0, 0, 0}); }, false},
+        Attack{"empty body", [](Attacker& a) { return item(a, {}); }, false},
+        Attack{"unknown item", [](Attacker& a) { return item(a, {11}); }, true},
+        Attack{"ack of what was sent", [](Attacker& a) { return item(a, {1, 1, 0, 1, 0}); }, false},
+        Attack{"ack of what was never sent",
+               [](Attacker& a) { return item(a, {1, 100, 0, 1, 0}); }, true},
+        Attack{"truncated ack", [](Attacker& a) { return item(a, {1, 1, 0}); }, true},
+        Attack{"grant for a message never sent",
+               [](Attacker& a) { return item(a, {5, low(kTheirs + 9), high(kTheirs + 9), 1}); },
+               true},
+        Attack{"grant for a message that is not announced",
+               [](Attacker& a) { return item(a, {5, low(kTheirs), high(kTheirs), 1}); }, true},
+        Attack{"credit", [](Attacker& a) { return item(a, {6, 1, 20, 0}); }, false},
+        Attack{"credit for an unknown class", [](Attacker& a) { return item(a, {6, 64, 20, 0}); },
+               true},
+        Attack{"more credit than slots", [](Attacker& a) { return item(a, {6, 1, 0x81, 8, 0}); },
+               true},
+        Attack{"result", [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 12, 0}); },
+               false},
+        Attack{"result for a message never sent",
+               [](Attacker& a) {
+                 return item(a, {7, low(kTheirs + 9), high(kTheirs + 9), 12, 0});
+               },
+               true},
+        Attack{"result that says nothing",
+               [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 0, 0}); }, true},
+        Attack{"fragment", [](Attacker& a) { return a.bulk(kOpened, 0, 1'152); }, false},
+        Attack{"last fragment", [](Attacker& a) { return a.bulk(kOpened, 4, 392); }, false},
+        Attack{"last fragment too long", [](Attacker& a) { return a.bulk(kOpened, 4, 393); }, true},
+        Attack{"fragment too short", [](Attacker& a) { return a.bulk(kOpened, 0, 1'151); }, true},
+        Attack{"fragment beyond the end", [](Attacker& a) { return a.bulk(kOpened, 5, 1'152); },
+               true},
+        Attack{"fragment whose offset overflows",
+               [](Attacker& a) { return a.bulk(kOpened, ~std::uint64_t{0} / 1'152 + 1, 1'152); },
+               true},
+        Attack{"fragment without payload", [](Attacker& a) { return a.bulk(kOpened, 0, 0); }, true},
+        Attack{"granted fragment", [](Attacker& a) { return a.bulk(kAnnounced, 100, 1'152); },
+               false},
+        Attack{"fragment of a message not opened",
+               [](Attacker& a) { return a.bulk(kNumber + 9, 0, 1'152); }, false},
+        Attack{"fragment of an older message", [](Attacker& a) { return a.bulk(1, 0, 1'152); },
+               false},
+        Attack{"message", [](Attacker& a) { return a.message(ItemType::kMessage, kNumber, 10); },
+               false},
+        Attack{"repeated open",
+               [](Attacker& a) { return a.message(ItemType::kOpen, kOpened, 5'000); }, false},
+        Attack{"slot not released",
+               [](Attacker& a) {
+                 return a.message(ItemType::kMessage, kOpened + kSlots, 10);
+               },
+               true},
+        Attack{"announced but short",
+               [](Attacker& a) { return a.message(ItemType::kOpenAnnounced, kNumber, 5'000); },
+               true},
+        Attack{"long but not announced",
+               [](Attacker& a) { return a.message(ItemType::kOpen, kNumber, 65'537); }, true},
+        Attack{"opened without payload",
+               [](Attacker& a) { return a.message(ItemType::kOpen, kNumber, 0); }, true},
+        Attack{"more bytes than the window",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::MessageHeader header;
+                   header.payload_bytes = kUnscheduledBytes;
+                   for (std::uint32_t at = 0; at < 3; ++at)
+                     wire::encode_message(writer, ItemType::kOpen, kNumber + 10 + at, header,
+                                          {{}, {1, true}, {}});
+                 });
+               },
+               true},
+        Attack{"more messages than the window",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   for (std::uint32_t at = 0; at <= initial_window_messages(kSlots); ++at)
+                     wire::encode_message(writer, ItemType::kMessage, kSlots + 30 + at * 3,
+                                          {}, {{}, {2, at == 0}, {}});
+                 });
+               },
+               true},
+        Attack{"undefined service handle",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {}, {{}, {9, false}, {}});
+                 });
+               },
+               true},
+        Attack{"service handle out of range",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {}, {{}, {64, true}, {}});
+                 });
+               },
+               true},
+        Attack{"service handle defined twice",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::MessageHeader header;
+                   header.service = "other";
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, header,
+                                        {{}, {1, true}, {}});
+                 });
+               },
+               true},
+        Attack{"undefined attachment handle",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {},
+                                        {{7, false}, {1, true}, {}});
+                 });
+               },
+               true},
+        Attack{"attachment handle out of range",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {},
+                                        {{kAttachmentHandles + 1, true}, {1, true}, {}});
+                 });
+               },
+               true},
+        Attack{"withdrawal of what never came",
+               [](Attacker& a) { return item(a, {8, low(kNumber), high(kNumber)}); }, false},
+        Attack{"withdrawal of a newer one in a slot not released",
+               [](Attacker& a) {
+                 return item(a, {8, low(kOpened + kSlots), high(kOpened + kSlots)});
+               },
+               true},
+        Attack{"too many items",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   for (std::size_t at = 0; at < kMaxItemsPerFrame + 2; ++at) writer.u8(9);
+                 });
+               },
+               true},
+        Attack{"close with an unknown reason", [](Attacker& a) { return item(a, {10, 99}); },
+               true}),
+    [](const auto& row) {
+      std::string name = row.param.what;
+      std::ranges::replace_if(name, [](char at) { return !std::isalnum(at); }, '_');
+      return name;
+    });
+
+// W-5, W-6: what is not sealed drops without a trace
+TEST(HostileFuzz, damaged_packets_are_dropped_and_counted) {
+  Random random(1);
+  Attacker attacker;
+  Victim victim;
+  ASSERT_TRUE(victim.feed(attacker.message(ItemType::kOpen, kOpened, 5'000)));
+  for (int round = 0; round < 20'000; ++round) {
+    auto packet = random.chance(0.5) ? attacker.bulk(kOpened, random.below(4), 1'152)
+                                     : attacker.message(ItemType::kMessage, kNumber, 10);
+    packet[random.below(packet.size())] ^= static_cast<std::byte>(random.between(1, 255));
+    ASSERT_FALSE(victim.feed(packet));
+  }
+  EXPECT_EQ(victim.session().counters().dropped_bad_packet, 20'000U);
+  EXPECT_EQ(victim.session().counters().packets_received, 1U);
+  EXPECT_FALSE(victim.session().closed());
+}
+
+struct Recorded {
+  FrameKind kind{};
+  std::vector<std::byte> body;
+};
+
+/// What one side of a lively conversation says.
+std::vector<Recorded> record_conversation() {
+  std::vector<Recorded> script;
+  LinkConfig link;
+  link.loss = 0.05;
+  SessionConfig config;
+  config.message_slots = kSlots;
+  PairWorld world(1, link, config);
+  world.tap = [&](std::size_t from, std::span<const std::byte> packet) {
+    const auto body = wire::sealed_part(packet).subspan(wire::kFrameHeaderBytes);
+    if (from == 0)
+      script.push_back({wire::decode_frame_header(packet)->kind, {body.begin(), body.end()}});
+    return true;
+  };
+  for (std::size_t index = 0; index < 200; ++index)
+    world.plan(index % 2,
+               {index % 10 == 0 ? index * 1'500 : index * 3, index % 3 == 0 ? "a" : "b"});
+  EXPECT_TRUE(world.run([&] { return world.all_ended(0) && world.all_ended(1); }));
+  return script;
+}
+
+void mutate(Random& random, std::vector<std::byte>& body) {
+  if (random.chance(0.2)) {
+    body.resize(random.below(body.size() + 1));
+    return;
+  }
+  for (std::uint64_t change = random.between(1, 3); change > 0; --change) {
+    // Mostly near the beginning, where the structure is; small values look like item types.
+    const std::size_t reach = random.chance(0.5) ? 16 : body.size();
+    body[random.below(std::min(body.size(), reach))] =
+        static_cast<std::byte>(random.chance(0.5) ? random.below(256) : random.below(12));
+  }
+}
+
+// W-60: a conversation, now and then changed, cut, repeated or skipped, and sealed again
+TEST(HostileFuzz, well_sealed_nonsense_crashes_nothing) {
+  const std::vector<Recorded> script = record_conversation();
+  Random random(2);
+  std::uint64_t mutated = 0;
+  std::uint64_t taken = 0;
+  std::uint64_t closed = 0;
+  std::uint64_t whole = 0;
+  while (mutated < 100'000) {
+    Attacker attacker;
+    Victim victim;
+    // Sessions differ in how long they are treated well.
+    const double rate = random.chance(0.5) ? 1.0 : 0.1;
+    std::size_t at = 0;
+    for (int step = 0; step < 2'000 && !victim.session().closed(); ++step) {
+      if (random.chance(0.2)) victim.send_something();
+      auto [kind, body] = script[at];
+      if (random.chance(0.02)) {
+        at = random.below(script.size());
+      } else if (!random.chance(0.05)) {
+        at = (at + 1) % script.size();
+      }
+      if (random.chance(rate) && !body.empty()) {
+        ++mutated;
+        mutate(random, body);
+      }
+      if (victim.feed(attacker.seal(kind, body))) ++taken;
+    }
+    if (victim.session().closed()) ++closed;
+    whole += victim.whole;
+  }
+  EXPECT_GT(taken, 10'000U);
+  EXPECT_GT(closed, 1'000U);
+  EXPECT_GT(whole, 10'000U);
+}
+
+}  // namespace
+}  // namespace ringwire::transport
