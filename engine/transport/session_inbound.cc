@@ -84,11 +84,14 @@ bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const s
   ByteReader reader(wire::sealed_part(packet).subspan(wire::kFrameHeaderBytes));
   bool eliciting = false;
   std::size_t items = 0;
+  std::size_t acks = 0;
   while (!reader.at_end()) {
     const auto type = static_cast<ItemType>(reader.u8());
     if (type == ItemType::kPadding) continue;
     ItemVerdict verdict = ItemVerdict::kViolation;
-    if (++items <= kMaxItemsPerFrame + 1) verdict = on_item(type, reader, events);
+    const bool in_bounds =
+        type == ItemType::kAck ? ++acks <= 1 : ++items <= kMaxItemsPerFrame;  // W-7
+    if (in_bounds) verdict = on_item(type, reader, events);
     if (verdict == ItemVerdict::kNotYet) {
       // Everything before this item is idempotent, so that the repetition does no harm (W-34).
       ++counters.dropped_early_fragment;
