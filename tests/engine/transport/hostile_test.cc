@@ -172,8 +172,9 @@ struct Attack {
 
 class Hostile : public ::testing::TestWithParam<Attack> {};
 
-// W-60: each rule that a well-sealed packet can break, after an announced message of 200,000 bytes
-// was accepted as kNumber, an unscheduled one of 5,000 as kNumber + 1, and one message was sent.
+// W-7, W-60: each rule that a well-sealed packet can break, after an announced message of 200,000
+// bytes was accepted as kNumber, an unscheduled one of 5,000 as kNumber + 1, and one message was
+// sent.
 TEST_P(Hostile, closes_exactly_when_a_rule_is_broken) {
   Attacker attacker;
   Victim victim;
@@ -209,6 +210,8 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"ack of what was sent", [](Attacker& a) { return item(a, {1, 1, 0, 1, 0}); }, false},
         Attack{"ack of what was never sent",
                [](Attacker& a) { return item(a, {1, 100, 0, 1, 0}); }, true},
+        Attack{"two acks in one frame",
+               [](Attacker& a) { return item(a, {1, 1, 0, 1, 0, 1, 1, 0, 1, 0}); }, true},
         Attack{"truncated ack", [](Attacker& a) { return item(a, {1, 1, 0}); }, true},
         Attack{"grant for a message never sent",
                [](Attacker& a) { return item(a, {5, low(kTheirs + 9), high(kTheirs + 9), 1}); },
@@ -328,10 +331,17 @@ INSTANTIATE_TEST_SUITE_P(
                  return item(a, {8, low(kOpened + kSlots), high(kOpened + kSlots)});
                },
                true},
+        Attack{"as many items as may be",
+               [](Attacker& a) {
+                 return a.mixed([](ByteWriter& writer) {
+                   for (std::size_t at = 0; at < kMaxItemsPerFrame; ++at) writer.u8(9);
+                 });
+               },
+               false},
         Attack{"too many items",
                [](Attacker& a) {
                  return a.mixed([](ByteWriter& writer) {
-                   for (std::size_t at = 0; at < kMaxItemsPerFrame + 2; ++at) writer.u8(9);
+                   for (std::size_t at = 0; at < kMaxItemsPerFrame + 1; ++at) writer.u8(9);
                  });
                },
                true},

@@ -299,10 +299,29 @@ TEST(Session, a_refused_message_fails_with_the_reason) {
 // W-17
 TEST(Session, a_header_that_fits_no_packet_fails_as_too_large) {
   PairWorld world(12);
-  world.plan(0, {5, std::string(63, 's'), Level::kProcessed, 0, kMaxKeyBytes});
-  ASSERT_TRUE(world.run([&] { return world.all_ended(0); }));
-  EXPECT_EQ(world.end(0).outcomes[0].ending, Ending::kFailed);
-  EXPECT_EQ(world.end(0).outcomes[0].reason, Reason::kTooLarge);
+  const std::vector<std::byte> key(kMaxKeyBytes);
+  const std::string service(kMaxNameBytes, 's');
+  OutgoingMessage message;
+  message.header.key = key;
+  message.header.service = service;
+  message.header.id = {{1, 2}, ~0U, ~std::uint64_t{0}};
+  message.header.predecessor = 1;
+  message.header.epoch = ~std::uint64_t{0};
+  message.cookie = 9;
+  MessageNumber number{};
+  ASSERT_EQ(world.session(0).send(message, number), SendVerdict::kTaken);
+  ASSERT_TRUE(world.run([&] { return world.end(0).outcomes.contains(9); }));
+  EXPECT_EQ(world.end(0).outcomes[9].ending, Ending::kFailed);
+  EXPECT_EQ(world.end(0).outcomes[9].reason, Reason::kTooLarge);
+  EXPECT_EQ(world.session(0).counters().packets_sent, 0U);
+}
+
+// W-13: but the longest key with an everyday header fits the smallest packets
+TEST(Session, a_key_of_1_KiB_travels_in_the_smallest_packets) {
+  PairWorld world(13);
+  world.plan(0, {0, std::string(63, 's'), Level::kProcessed, 0, kMaxKeyBytes});
+  world.plan(0, {200, std::string(63, 's'), Level::kProcessed, wire::kReply, kMaxKeyBytes});
+  run_to_the_end(world);
 }
 
 // W-17
