@@ -1,0 +1,60 @@
+#include "engine/worker/duplicate_windows.h"
+
+#include <gtest/gtest.h>
+
+namespace ringwire::worker {
+namespace {
+
+MessageId id(std::uint64_t sequence, std::uint32_t channel = 0, std::uint64_t attachment = 1) {
+  return {{attachment, 0}, channel, sequence};
+}
+
+TEST(DuplicateWindows, knows_what_it_was_told_and_nothing_else) {
+  DuplicateWindows windows(4);
+  EXPECT_EQ(windows.look(id(5)), Seen::kNever);
+  windows.mark(id(5), Seen::kQueued);
+  EXPECT_EQ(windows.look(id(5)), Seen::kQueued);
+  EXPECT_EQ(windows.look(id(4)), Seen::kNever);
+  EXPECT_EQ(windows.look(id(6)), Seen::kNever);
+  EXPECT_EQ(windows.look(id(5, 1)), Seen::kNever);
+  EXPECT_EQ(windows.look(id(5, 0, 2)), Seen::kNever);
+}
+
+TEST(DuplicateWindows, says_stale_below_the_window_and_not_at_its_edge) {
+  DuplicateWindows windows(4);
+  constexpr std::uint64_t kTop = 100'000;
+  windows.mark(id(kTop), Seen::kDone);
+  EXPECT_EQ(windows.look(id(kTop - DuplicateWindows::kWindow + 1)), Seen::kNever);
+  EXPECT_EQ(windows.look(id(kTop - DuplicateWindows::kWindow)), Seen::kStale);
+  windows.mark(id(1), Seen::kDone);
+  EXPECT_EQ(windows.look(id(1)), Seen::kStale);
+}
+
+TEST(DuplicateWindows, forgets_a_cell_before_a_newer_number_uses_it) {
+  DuplicateWindows windows(4);
+  windows.mark(id(3), Seen::kDone);
+  windows.mark(id(3 + DuplicateWindows::kWindow + 10), Seen::kDone);
+  EXPECT_EQ(windows.look(id(3 + DuplicateWindows::kWindow)), Seen::kNever);
+  EXPECT_EQ(windows.look(id(3)), Seen::kStale);
+}
+
+TEST(DuplicateWindows, reuses_the_window_that_was_silent_longest) {
+  DuplicateWindows windows(2);
+  windows.mark(id(1, 0), Seen::kDone);
+  windows.mark(id(1, 1), Seen::kDone);
+  windows.mark(id(2, 0), Seen::kDone);
+  windows.mark(id(1, 2), Seen::kDone);  // takes the place of channel 1
+  EXPECT_EQ(windows.look(id(2, 0)), Seen::kDone);
+  EXPECT_EQ(windows.look(id(1, 2)), Seen::kDone);
+  EXPECT_EQ(windows.look(id(1, 1)), Seen::kNever);
+}
+
+TEST(DuplicateWindows, a_message_that_was_given_up_may_be_forgotten) {
+  DuplicateWindows windows(2);
+  windows.mark(id(9), Seen::kQueued);
+  windows.mark(id(9), Seen::kNever);
+  EXPECT_EQ(windows.look(id(9)), Seen::kNever);
+}
+
+}  // namespace
+}  // namespace ringwire::worker
