@@ -147,7 +147,7 @@ TEST(Placement, agrees_with_naive_weighted_rendezvous_while_no_bound_is_reached)
 // The characterisation of the bounded placement: nobody is over its bound, and a member that a slot
 // would rather have is full of slots that it would rather have.
 TEST(Placement, bounded_load_holds_and_the_matching_is_stable) {
-  for (const std::size_t count : {2U, 7U, 100U, 300U}) {
+  for (const std::size_t count : {2U, 7U, 100U}) {
     std::vector<Member> members = ring_of(count);
     members[0].weight = 2 * kUnitWeight;
     const View view = build(members);
@@ -177,6 +177,10 @@ TEST(Placement, bounded_load_holds_and_the_matching_is_stable) {
       }
     }
     EXPECT_EQ(blocking, 0U) << count << " members";
+    if (count == 100) {
+      EXPECT_GT(std::count(loads.begin(), loads.end(), slots_bound(kUnitWeight, weights_sum)), 0)
+          << "no member is full: this case shows nothing";
+    }
   }
 }
 
@@ -215,11 +219,11 @@ TEST(Placement, a_join_moves_its_share_to_the_newcomer_and_nothing_else_in_small
 }
 
 TEST(Placement, a_join_to_a_large_ring_moves_between_others_only_a_little) {
-  const std::vector<Member> before = ring_of(200);
+  const std::vector<Member> before = ring_of(100);
   std::vector<Member> after = before;
   after.push_back(member("newcomer"));
   const Moves moves = count_moves(build(before), build(after), "newcomer");
-  EXPECT_NEAR(moves.to_newcomer, kSlotCount / 201.0, 0.06 * kSlotCount / 201.0);
+  EXPECT_NEAR(moves.to_newcomer, kSlotCount / 101.0, 0.06 * kSlotCount / 101.0);
   EXPECT_GT(moves.between_others, 0U);  // else this ring is too small to show what the bound costs
   EXPECT_LE(moves.between_others, 4 * moves.to_newcomer);
 }
