@@ -1,0 +1,79 @@
+// `ringwire`: the command line of the engine (docs/cli.md).
+#include <fmt/format.h>
+
+#include <csignal>
+#include <exception>
+
+#include "apps/cli/shell.h"
+#include "apps/cli/terminal.h"
+
+namespace ringwire::cli {
+namespace {
+
+ExitCode tell(const CommandError& error) {
+  const Colour colour = wants_colour(stderr) ? Colour::kOn : Colour::kOff;
+  fmt::print(stderr, "{} {}\n", tinted("ringwire:", Tint::kBad, colour), printable(error.what()));
+  if (!error.needed().empty()) {
+    fmt::print(stderr, "  needed: {}\n", printable(error.needed()));
+  }
+  if (!error.mend().empty()) fmt::print(stderr, "  try:    {}\n", printable(error.mend()));
+  return error.code();
+}
+
+// Which command's help answers a usage error: the innermost that was recognised.
+std::string help_command(const CLI::App& app) {
+  std::string command = "ringwire";
+  const CLI::App* at = &app;
+  for (;;) {
+    const auto chosen = at->get_subcommands();
+    if (chosen.empty()) return command + " --help";
+    at = chosen.front();
+    command += " " + at->get_name();
+  }
+}
+
+ExitCode run(int argc, char** argv) {
+  CLI::App app("Messages of any size between programs on many machines.", "ringwire");
+  Shell shell;
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no engine, 4 timed out.");
+  add_status(app, shell);
+  add_nodes(app, shell);
+  add_slots(app, shell);
+  add_attachments(app, shell);
+  add_drops(app, shell);
+  add_send(app, shell);
+  add_serve(app, shell);
+  add_bench(app, shell);
+  add_wait(app, shell);
+#ifdef RINGWIRE_CLI_CONF
+  add_conf(app, shell);
+#endif
+  add_version(app, shell);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    app.exit(success);
+    return ExitCode::kDone;
+  } catch (const CLI::ParseError& error) {
+    return tell(CommandError(ExitCode::kUsage, error.what(), {}, help_command(app)));
+  }
+  return shell.command();
+}
+
+}  // namespace
+}  // namespace ringwire::cli
+
+int main(int argc, char** argv) {
+  using ringwire::cli::CommandError;
+  using ringwire::cli::ExitCode;
+  // A reader that goes away (`| head`) is an error of a write, not the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return static_cast<int>(ringwire::cli::run(argc, argv));
+  } catch (const CommandError& error) {
+    return static_cast<int>(ringwire::cli::tell(error));
+  } catch (const std::exception& error) {
+    return static_cast<int>(ringwire::cli::tell(CommandError(ExitCode::kFailed, error.what())));
+  }
+}

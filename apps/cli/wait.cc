@@ -1,0 +1,103 @@
+// `ringwire wait --state S | --nodes N [--timeout T]`: block until the node, or the cluster, is
+// where a script needs it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "apps/cli/admin.h"
+#include "apps/cli/link.h"
+#include "apps/cli/terminal.h"
+#include "apps/cli/units.h"
+#include "base/time.h"
+
+namespace ringwire::cli {
+namespace {
+
+// From 10 ms, so that a node that is nearly there is not kept waiting, to half a second, so that a
+// long wait costs the engine nothing.
+constexpr std::int64_t kFirstPauseNs = 10 * kMillisecondNs;
+constexpr std::int64_t kLongestPauseNs = 500 * kMillisecondNs;
+constexpr std::int64_t kDefaultTimeoutNs = 30 * kSecondNs;
+
+struct WaitOptions {
+  std::string state;
+  std::uint64_t serving_nodes = 0;
+  std::int64_t timeout_ns = kDefaultTimeoutNs;
+};
+
+bool is_met(const WaitOptions& options, const Json& status) {
+  if (!options.state.empty() && text_at(status, "state") != options.state) return false;
+  return number_at(part_at(status, "nodes"), "serving") >= options.serving_nodes;
+}
+
+std::string wish_of(const WaitOptions& options) {
+  std::string wish;
+  if (!options.state.empty()) wish = fmt::format("this node in state {}", options.state);
+  if (options.serving_nodes > 0) {
+    wish += fmt::format("{}{} nodes serving", wish.empty() ? "" : " and ", options.serving_nodes);
+  }
+  return wish;
+}
+
+[[noreturn]] void fail_waiting(const Shell& shell, const WaitOptions& options,
+                               const std::optional<AdminAnswer>& last) {
+  if (!last) throw no_engine_error(shell);
+  throw CommandError(
+      ExitCode::kTimedOut,
+      fmt::format("after {} this node is in state {} and {} nodes are serving",
+                  format_duration(options.timeout_ns), printable(text_at(last->json, "state")),
+                  number_at(part_at(last->json, "nodes"), "serving")),
+      wish_of(options), "ringwire nodes");
+}
+
+// Nothing while no engine is there: it may be about to start.
+std::optional<AdminAnswer> ask_if_there(const Shell& shell) {
+  try {
+    return ask_engine(shell, Json{{"verb", "status"}});
+  } catch (const CommandError& error) {
+    if (error.code() == ExitCode::kNoEngine || error.code() == ExitCode::kTimedOut) return {};
+    throw;
+  }
+}
+
+ExitCode run_wait(const Shell& shell, const WaitOptions& options) {
+  const std::int64_t deadline_ns = now_ns() + options.timeout_ns;
+  std::int64_t pause_ns = kFirstPauseNs;
+  for (;;) {
+    const std::optional<AdminAnswer> answer = ask_if_there(shell);
+    if (answer && is_met(options, answer->json)) {
+      if (shell.json) fmt::print("{}\n", answer->text);
+      return ExitCode::kDone;
+    }
+    const std::int64_t left_ns = deadline_ns - now_ns();
+    if (left_ns <= 0) fail_waiting(shell, options, answer);
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(pause_ns, left_ns)));
+    pause_ns = std::min(pause_ns * 2, kLongestPauseNs);
+  }
+}
+
+}  // namespace
+
+void add_wait(CLI::App& app, Shell& shell) {
+  CLI::App* command = app.add_subcommand("wait", "Block until this node is in a state");
+  auto options = std::make_shared<WaitOptions>();
+  add_engine_options(*command, shell);
+  command->add_option("--state", options->state, "The state to wait for")
+      ->check(
+          CLI::IsMember({"up", "serving", "suspended", "returning", "joining", "leaving", "out"}));
+  add_number_option(*command, "--nodes", options->serving_nodes,
+                    "Wait until so many nodes are serving");
+  add_duration_option(*command, "--timeout", options->timeout_ns, "Give up after so long [30s]");
+  command->callback([&shell, options] {
+    if (options->state.empty() && options->serving_nodes == 0) {
+      throw CLI::RequiredError("--state or --nodes");
+    }
+    shell.command = [&shell, options] { return run_wait(shell, *options); };
+  });
+}
+
+}  // namespace ringwire::cli

@@ -1,0 +1,120 @@
+// The real program, as a shell sees it: exit codes, and what is said on standard error.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace ringwire::cli {
+namespace {
+
+struct Ran {
+  int exit_code = -1;
+  std::string output;
+};
+
+// RINGWIRE_COMMAND is the program that was built, handed in by the build.
+Ran run(const std::string& arguments) {
+  const std::string line = std::string(RINGWIRE_COMMAND) + " " + arguments + " 2>&1 < /dev/null";
+  Ran ran;
+  std::FILE* pipe = ::popen(line.c_str(), "r");
+  if (pipe == nullptr) return ran;
+  std::array<char, 4'096> buffer;
+  std::size_t got = 0;
+  while ((got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
+    ran.output.append(buffer.data(), got);
+  }
+  const int status = ::pclose(pipe);
+  if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
+  return ran;
+}
+
+bool says(const Ran& ran, const std::string& text) {
+  return ran.output.find(text) != std::string::npos;
+}
+
+constexpr const char* kNoSocket = "/nowhere/ringwire-test.sock";
+
+TEST(Command, without_an_engine_exits_3_and_names_the_socket) {
+  for (const std::string verb : {"status", "nodes", "slots", "slots --key k", "attachments",
+                                 "drops", "send --key k", "send --key k --call", "serve --echo",
+                                 "bench echo --count 1", "wait --state up --timeout 20ms"}) {
+    const Ran ran = run(verb + " --socket " + kNoSocket);
+    EXPECT_EQ(ran.exit_code, 3) << verb << "\n" << ran.output;
+    EXPECT_TRUE(says(ran, kNoSocket)) << verb << "\n" << ran.output;
+    EXPECT_TRUE(says(ran, "ringwire-engine")) << verb << "\n" << ran.output;
+  }
+}
+
+TEST(Command, takes_the_socket_from_the_environment) {
+  ::setenv("RINGWIRE_SOCKET", "/nowhere/from-environment.sock", 1);
+  const Ran ran = run("status");
+  ::unsetenv("RINGWIRE_SOCKET");
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_TRUE(says(ran, "/nowhere/from-environment.sock")) << ran.output;
+}
+
+TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
+  struct Row {
+    const char* arguments;
+    const char* says;
+  };
+  const Row rows[] = {
+      {"", "subcommand"},
+      {"nonsense", "nonsense"},
+      {"status --nonsense", "--nonsense"},
+      {"slots --hash twelve", "twelve"},
+      {"slots --hash 1 --key k", "--key"},
+      {"send /dev/null", "--key"},
+      {"send --key k --ack maybe", "maybe"},
+      {"send --key k --timeout 5", "duration"},
+      {"send --key k --random --broadcast", "only one"},
+      {"send --key k a b", "--key-name"},
+      {"serve", "--echo"},
+      {"serve --echo --sink", "--echo"},
+      {"serve --echo --threads 0", "--threads"},
+      {"serve --echo --order sideways", "sideways"},
+      {"bench", "subcommand"},
+      {"bench echo --size 1K", "size"},
+      {"bench echo --duration 3", "duration"},
+      {"bench echo --threads 0", "--threads"},
+      {"bench stream --window 1000000", "--window"},
+      {"bench echo --count 2 --threads 3", "--count"},
+      {"wait", "--state"},
+      {"wait --state asleep", "asleep"},
+  };
+  for (const Row& row : rows) {
+    const Ran ran = run(row.arguments);
+    EXPECT_EQ(ran.exit_code, 2) << row.arguments << "\n" << ran.output;
+    EXPECT_TRUE(says(ran, row.says)) << row.arguments << "\n" << ran.output;
+    EXPECT_TRUE(says(ran, "--help")) << row.arguments << "\n" << ran.output;
+  }
+}
+
+TEST(Command, has_help_everywhere) {
+  for (const std::string verb :
+       {"", "status", "nodes", "slots", "attachments", "drops", "send", "serve", "bench",
+        "bench echo", "bench stream", "bench large", "bench failover", "wait", "version"}) {
+    const Ran ran = run(verb + " --help");
+    EXPECT_EQ(ran.exit_code, 0) << verb;
+    EXPECT_TRUE(says(ran, "Usage")) << verb << "\n" << ran.output;
+  }
+}
+
+TEST(Command, tells_its_version_without_an_engine) {
+  const Ran ran = run(std::string("version --json --socket ") + kNoSocket);
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_TRUE(says(ran, "\"command\":\"" RINGWIRE_VERSION "\"")) << ran.output;
+  EXPECT_TRUE(says(ran, "\"engine\":null")) << ran.output;
+}
+
+TEST(Command, refuses_a_key_beyond_the_limit) {
+  const Ran ran = run("send --key " + std::string(1'025, 'k'));
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_TRUE(says(ran, "1024 at most")) << ran.output;
+}
+
+}  // namespace
+}  // namespace ringwire::cli
