@@ -90,6 +90,18 @@ class Ringer {
   std::atomic<std::uint32_t> rung_{0};
 };
 
+/// Read and publish one word of a page that one process writes and many read (the status page).
+template <typename Word>
+[[nodiscard]] Word load_published(const Word& word) {
+  // acquire: pairs with store_published; makes what was written before it visible.
+  return std::atomic_ref(const_cast<Word&>(word)).load(std::memory_order_acquire);
+}
+template <typename Word>
+void store_published(Word& word, Word value) {
+  // release: publishes what was written before it.
+  std::atomic_ref(word).store(value, std::memory_order_release);
+}
+
 /// A flag that goes up once: shared (the closed word) or private to the engine.
 class Latch {
  public:

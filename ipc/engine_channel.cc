@@ -58,6 +58,7 @@ struct alignas(64) WorkerSide {
   SpscConsumer<Release> releases;
   Sleeper parked;
   Descriptor bell;
+  bool refused = false;  // the delivery queue was full since the last park
 };
 
 struct EngineChannel::State {
@@ -202,6 +203,7 @@ bool EngineChannel::submission_waits() const {
 std::uint32_t EngineChannel::delivery_room(std::uint32_t worker) {
   auto& queue = state_->workers[worker].deliveries;
   const std::uint32_t room = queue.room();
+  if (room == 0) state_->workers[worker].refused = true;
   if (queue.broken()) state_->violated.set();
   return violated() ? 0 : room;
 }
@@ -235,7 +237,9 @@ bool EngineChannel::park(std::uint32_t worker) {
   side.parked.arm(kAsleep);
   if (violated()) return true;  // nothing will be yielded
   const bool submitted = worker == state_->home_worker && state_->submissions.waits_now();
-  if (!submitted && !side.releases.waits_now()) return true;
+  const bool room_came = side.refused && side.deliveries.room_now();
+  side.refused = side.refused && !room_came;
+  if (!submitted && !room_came && !side.releases.waits_now()) return true;
   side.parked.disarm();
   return false;
 }

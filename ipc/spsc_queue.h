@@ -130,6 +130,15 @@ class SpscConsumer {
     published_ = next_;
     return true;
   }
+  /// As publish(); true when the queue was full until now: its producer may sleep for room.
+  bool publish_noting_full() {
+    const std::uint64_t before = published_;
+    if (!publish()) return false;
+    // Ordered after the head store: a producer that fills the queue later than this load finds the
+    // new head when it looks for room.
+    refresh(load_index_after_arming(tail_word_));
+    return tail_ - before >= capacity_;
+  }
   /// Entries wait, ordered after Sleeper::arm.
   [[nodiscard]] bool waits_now() {
     refresh(load_index_after_arming(tail_word_));

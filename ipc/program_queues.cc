@@ -1,0 +1,133 @@
+#include "ipc/program_queues.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "ipc/last_error.h"
+
+namespace ringwire::ipc {
+namespace {
+
+template <typename T>
+T* at_offset(const MemoryFile& file, std::uint64_t offset) {
+  return reinterpret_cast<T*>(file.data() + offset);
+}
+
+}  // namespace
+
+int ProgramQueues::open(ProgramClient& client, AttachLink& link, std::uint32_t channel,
+                        std::uint64_t next_sequence, const QueueEntries& entries,
+                        std::unique_ptr<ProgramQueues>& queues) {
+  if (!valid_entries(entries.submission) || !valid_entries(entries.release) ||
+      !valid_entries(entries.delivery))
+    return fail(RW_EINVAL, "queue entries are powers of two from %u to %u", kMinQueueEntries,
+                kMaxQueueEntries);
+  std::unique_ptr<ProgramQueues> fresh(new ProgramQueues);
+  const std::uint32_t worker_count = link.worker_count();
+  const std::uint64_t up_bytes = up_file_bytes(entries.submission, entries.release, worker_count);
+  auto up = MemoryFile::create("ringwire-up", up_bytes);
+  if (!up.ok()) return fail(RW_ENOMEM, "no memory for a channel's queues");
+  fresh->up_ = std::move(up).value();
+  const UpHeader header{.magic = kUpMagic,
+                        .layout_version = kLayoutVersion,
+                        .worker_count = worker_count,
+                        .file_bytes = up_bytes,
+                        .submission_entries = entries.submission,
+                        .release_entries = entries.release};
+  std::memcpy(fresh->up_.data(), &header, sizeof header);
+  const ChannelOpenRequest body{.channel = channel,
+                                .submission_entries = entries.submission,
+                                .release_entries = entries.release,
+                                .delivery_entries = entries.delivery,
+                                .up_file_bytes = up_bytes,
+                                .next_sequence = next_sequence};
+  Datagram answer;
+  if (const int error =
+          client.request(link, AttachType::kChannelOpen, std::as_bytes(std::span(&body, 1)),
+                         fresh->up_.descriptor(), answer);
+      error != RW_OK)
+    return error;
+  if (const int error = fresh->attach(link, entries, answer); error != RW_OK) return error;
+  queues = std::move(fresh);
+  return RW_OK;
+}
+
+int ProgramQueues::attach(AttachLink& link, const QueueEntries& entries, Datagram& answer) {
+  worker_count_ = link.worker_count();
+  const auto opened = answer.body_as<ChannelOpenAnswer>();
+  if (!opened || answer.descriptor_count() != 2 + worker_count_ ||
+      opened->home_worker >= worker_count_ || !valid_entries(opened->delivery_entries) ||
+      opened->down_file_bytes != down_file_bytes(opened->delivery_entries, worker_count_))
+    return fail(RW_ECLOSED, "bad answer for a channel");
+  auto down = MemoryFile::adopt(answer.take_descriptor(0), opened->down_file_bytes);
+  if (!down.ok()) return fail(RW_ENOMEM, "the engine's queues cannot be mapped");
+  down_ = std::move(down).value();
+  home_worker_ = opened->home_worker;
+  event_ = answer.take_descriptor(1);
+  submissions_.attach(at_offset<Submission>(up_, kHeaderBytes), entries.submission,
+                      at_offset<std::uint64_t>(up_, kUpSubmissionTailOffset),
+                      at_offset<std::uint64_t>(down_, kDownSubmissionHeadOffset));
+  sleeper_.attach(at_offset<std::uint32_t>(up_, kUpWaitingOffset));
+  closed_.attach(at_offset<std::uint32_t>(down_, kDownClosedOffset));
+  for (std::uint32_t index = 0; index < worker_count_; ++index) {
+    Worker& worker = workers_[index];
+    const std::uint64_t line = std::uint64_t{index} * kLineBytes;
+    worker.bell_descriptor = answer.take_descriptor(2 + index);
+    worker.bell.attach(at_offset<std::uint32_t>(down_, kDownParkedOffset + line));
+    worker.releases.attach(
+        at_offset<Release>(up_, up_release_offset(entries.submission, entries.release, index)),
+        entries.release, at_offset<std::uint64_t>(up_, kUpReleaseTailOffset + line),
+        at_offset<std::uint64_t>(down_, kDownReleaseHeadOffset + line));
+    worker.deliveries.attach(
+        at_offset<Delivery>(down_, down_delivery_offset(opened->delivery_entries, index)),
+        opened->delivery_entries, at_offset<std::uint64_t>(down_, kDownDeliveryTailOffset + line),
+        at_offset<std::uint64_t>(up_, kUpDeliveryHeadOffset + line));
+  }
+  return RW_OK;
+}
+
+ProgramQueues::~ProgramQueues() {
+  if (event_ >= 0) close(event_);
+  for (const Worker& worker : workers_)
+    if (worker.bell_descriptor >= 0) close(worker.bell_descriptor);
+}
+
+void ProgramQueues::publish_submissions() {
+  Worker& home = workers_[home_worker_];
+  if (submissions_.publish() && home.bell.must_ring(kAsleep))
+    eventfd_write(home.bell_descriptor, 1);
+}
+
+void ProgramQueues::publish_releases(std::uint32_t worker) {
+  Worker& to = workers_[worker];
+  if (to.releases.publish() && to.bell.must_ring(kAsleep)) eventfd_write(to.bell_descriptor, 1);
+}
+
+void ProgramQueues::publish_delivery_heads(std::uint32_t worker) {
+  Worker& from = workers_[worker];
+  if (from.deliveries.publish_noting_full() && from.bell.must_ring(kAsleep))
+    eventfd_write(from.bell_descriptor, 1);
+}
+
+bool ProgramQueues::delivery_waits() {
+  for (std::uint32_t worker = 0; worker < worker_count_; ++worker)
+    if (workers_[worker].deliveries.peek() != nullptr) return true;
+  return false;
+}
+
+bool ProgramQueues::delivery_waits_now() {
+  for (std::uint32_t worker = 0; worker < worker_count_; ++worker)
+    if (workers_[worker].deliveries.waits_now()) return true;
+  return false;
+}
+
+void ProgramQueues::clear_event() {
+  char bytes[64];
+  // More than 64 rings since the last time: the rest wakes us once for nothing.
+  [[maybe_unused]] const ssize_t ignored = read(event_, bytes, sizeof bytes);
+}
+
+}  // namespace ringwire::ipc

@@ -1,0 +1,73 @@
+// A program's end of the two files of one channel at one engine: the queues, the bells, the event.
+// Opened on a link, thrown away with it. One thread. Hot, but for open.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "ipc/doorbell.h"
+#include "ipc/memory_file.h"
+#include "ipc/program_client.h"
+#include "ipc/spsc_queue.h"
+
+namespace ringwire::ipc {
+
+struct QueueEntries {
+  std::uint32_t submission = kDefaultSubmissionEntries;
+  std::uint32_t release = kDefaultReleaseEntries;
+  std::uint32_t delivery = kDefaultDeliveryEntries;
+};
+
+class ProgramQueues {
+ public:
+  static int open(ProgramClient& client, AttachLink& link, std::uint32_t channel,
+                  std::uint64_t next_sequence, const QueueEntries& entries,
+                  std::unique_ptr<ProgramQueues>& queues);
+  ~ProgramQueues();
+  ProgramQueues(const ProgramQueues&) = delete;
+  ProgramQueues& operator=(const ProgramQueues&) = delete;
+
+  [[nodiscard]] std::uint32_t worker_count() const { return worker_count_; }
+  [[nodiscard]] int event() const { return event_; }
+  [[nodiscard]] bool closed() const { return closed_.is_set(); }
+
+  SpscProducer<Submission>& submissions() { return submissions_; }
+  SpscProducer<Release>& releases(std::uint32_t worker) { return workers_[worker].releases; }
+  SpscConsumer<Delivery>& deliveries(std::uint32_t worker) { return workers_[worker].deliveries; }
+  Sleeper& sleeper() { return sleeper_; }
+
+  /// Make what was claimed visible, and wake the worker if it sleeps.
+  void publish_submissions();
+  void publish_releases(std::uint32_t worker);
+  /// Give taken delivery entries back, and wake a worker that had no room.
+  void publish_delivery_heads(std::uint32_t worker);
+  [[nodiscard]] bool delivery_waits();
+  /// As delivery_waits, ordered after Sleeper::arm.
+  [[nodiscard]] bool delivery_waits_now();
+  /// Take the event's bytes away.
+  void clear_event();
+
+ private:
+  ProgramQueues() = default;
+  int attach(AttachLink& link, const QueueEntries& entries, Datagram& answer);
+
+  struct Worker {
+    SpscProducer<Release> releases;
+    SpscConsumer<Delivery> deliveries;
+    Ringer bell;
+    int bell_descriptor = -1;
+  };
+
+  MemoryFile up_;
+  MemoryFile down_;
+  int event_ = -1;
+  std::uint32_t worker_count_ = 0;
+  std::uint32_t home_worker_ = 0;
+  SpscProducer<Submission> submissions_;
+  Sleeper sleeper_;
+  Latch closed_;
+  std::array<Worker, kMaxWorkers> workers_;
+};
+
+}  // namespace ringwire::ipc

@@ -1,0 +1,456 @@
+// Sends, loans, outcomes and calls of a channel (program_channel.h).
+#include <algorithm>
+#include <cstring>
+
+#include "ipc/last_error.h"
+#include "ipc/program_channel.h"
+
+namespace ringwire::ipc {
+namespace {
+
+// A large loan leaves room for a key that does not fit into the queue entry; small ones, whose
+// memory would double, are copied in that rare case.
+constexpr std::uint64_t kLoanHeadroomBytes = kMaxKeyBytes;
+constexpr std::uint64_t kLoanHeadroomFromBytes = 16'384;
+// Sends between looks at the delivery queue: outcomes come eight to an entry.
+constexpr std::uint32_t kSendsPerDrain = 16;
+
+std::uint64_t loan_headroom(std::uint64_t bytes) {
+  return bytes >= kLoanHeadroomFromBytes ? kLoanHeadroomBytes : 0;
+}
+
+TimeNs deadline_of(std::int64_t timeout_ns) {
+  if (timeout_ns < 0) return kNeverNs;
+  if (timeout_ns == 0) return 0;
+  const TimeNs now = monotonic_ns();
+  return timeout_ns > kNeverNs - now ? kNeverNs : now + timeout_ns;
+}
+
+// wait_ns of the send options: 0 = for ever, negative = not at all.
+TimeNs room_deadline(const rw_send_options& options) {
+  if (options.wait_ns == 0) return kNeverNs;
+  return options.wait_ns < 0 ? 0 : deadline_of(options.wait_ns);
+}
+
+}  // namespace
+
+// A send before it has a sequence number.
+struct ProgramChannel::Draft {
+  Submission submission{};
+  std::size_t inline_used = 0;  // of submission.inline_bytes
+  const void* key = nullptr;
+  Extent extent;
+  NameIndex service = 0;
+  NameIndex node = 0;
+};
+
+int ProgramChannel::draft(const rw_target& target, const rw_send_options& options,
+                          std::uint16_t flags, std::uint8_t default_level, Draft& draft) {
+  Submission& submission = draft.submission;
+  const auto kind = static_cast<TargetKind>(target.kind);
+  if (target.kind < 1 || target.kind > static_cast<std::uint32_t>(TargetKind::kOrigin))
+    return fail(RW_EINVAL, "the target is none that a rw_target_... call made");
+  if (target.key_bytes > kMaxKeyBytes || (target.key_bytes > 0 && target.key == nullptr))
+    return fail(RW_EINVAL, "a key has up to %zu bytes, this one %zu", kMaxKeyBytes,
+                target.key_bytes);
+  if (options.level > RW_LEVEL_PROCESSED || options.require > RW_REQUIRE_ONE ||
+      options.order > RW_ORDER_NONE || options.priority > 255 || options.timeout_ns < 0)
+    return fail(RW_EINVAL, "a send option is out of range");
+  if (options.order == RW_ORDER_NONE) flags |= kSubmitOrderNone;
+  if (options.no_wait != 0) flags |= kSubmitNoWait;
+  if (target.exclude_self != 0) flags |= kSubmitExcludeSelf;
+  submission.flags = flags;
+  submission.target = static_cast<std::uint8_t>(kind);
+  submission.hash = target.hash;
+  submission.level = options.level == RW_LEVEL_DEFAULT
+                         ? default_level
+                         : static_cast<std::uint8_t>(options.level - RW_LEVEL_NONE);
+  submission.require = static_cast<std::uint8_t>(options.require);
+  submission.priority = static_cast<std::uint8_t>(options.priority);
+  submission.deadline_ns = options.timeout_ns == 0 ? 0 : deadline_of(options.timeout_ns);
+  submission.node = kNoNode;
+  submission.key_bytes = static_cast<std::uint16_t>(target.key_bytes);
+  draft.key = target.key;
+  if (kind == TargetKind::kOrigin) {
+    static_assert(sizeof(rw_origin) == sizeof(OriginToken));
+    std::memcpy(submission.inline_bytes, &target.origin, sizeof target.origin);
+    draft.inline_used = sizeof target.origin;
+  }
+  if (kind == TargetKind::kNode) {
+    if (target.node == nullptr) return fail(RW_EINVAL, "the target names no node");
+    submission.node = side_->link->status().find(target.node);
+    if (submission.node == kNoNode)
+      return fail(RW_EINVAL, "no node named %.63s is known here", target.node);
+    draft.node = names_.intern(target.node);
+  }
+  return resolve_service(target.service, draft.service, submission.service);
+}
+
+int ProgramChannel::resolve_service(const char* service, NameIndex& name, std::uint16_t& handle) {
+  name = 0;
+  handle = 0;
+  if (service == nullptr || service[0] == '\0') return RW_OK;
+  const std::size_t name_bytes = std::strlen(service);
+  if (name_bytes > kMaxNameBytes)
+    return fail(RW_EINVAL, "a service name has up to %zu bytes", kMaxNameBytes);
+  name = names_.intern({service, name_bytes});
+  return client_.service_handle(*side_->link, names_.text(name), handle);
+}
+
+// Put the payload where it will be sent from: the queue entry, or an extent.
+int ProgramChannel::place(Draft& draft, const void* data, std::size_t bytes, TimeNs deadline) {
+  Submission& submission = draft.submission;
+  const std::size_t key_bytes = submission.key_bytes;
+  const std::size_t room = kInlineBytes - draft.inline_used;
+  submission.payload_bytes = bytes;
+  const bool key_inline = key_bytes <= room;
+  if (key_inline && key_bytes > 0) {
+    std::memcpy(submission.inline_bytes + draft.inline_used, draft.key, key_bytes);
+    draft.inline_used += key_bytes;
+  }
+  if (key_inline && bytes <= room - key_bytes) {
+    if (bytes > 0) std::memcpy(submission.inline_bytes + draft.inline_used, data, bytes);
+    draft.inline_used += bytes;
+    return RW_OK;
+  }
+  const std::uint64_t limit = side_->link->welcome().max_message_bytes;
+  if (limit != 0 && bytes > limit)
+    return fail(RW_ETOOLARGE, "%zu bytes are over the limit of %llu", bytes,
+                static_cast<unsigned long long>(limit));
+  const std::size_t before = key_inline ? 0 : key_bytes;
+  if (const int error = take_extent(bytes + before, deadline, draft.extent); error != RW_OK)
+    return error;
+  if (!key_inline) {
+    std::memcpy(draft.extent.data, draft.key, key_bytes);
+    submission.flags |= kSubmitKeyInExtent;
+  }
+  if (bytes > 0) std::memcpy(draft.extent.data + before, data, bytes);
+  submission.extent_file = draft.extent.file;
+  submission.payload_offset = draft.extent.offset + before;
+  return RW_OK;
+}
+
+int ProgramChannel::take_extent(std::uint64_t bytes, TimeNs deadline, Extent& extent) {
+  for (;;) {
+    const int error = transmit_.take(*side_->link, bytes, extent);
+    if (error != RW_EAGAIN) return error;
+    if (drain(*side_) > 0) continue;
+    if (deadline == 0) return fail(RW_EAGAIN, "all memory for sending is in use");
+    if (inbox_count_ >= kMaxInbox || book_.count() == 0)
+      return fail(RW_ENOMEM, "all memory for sending is in use");
+    if (const int over = pause(deadline, Want::kEntries, 0); over != RW_OK) return over;
+    if (const int gone = attached(deadline); gone != RW_OK) return gone;
+  }
+}
+
+int ProgramChannel::wait_for_room(TimeNs deadline) {
+  for (;;) {
+    if (const int error = attached(deadline); error != RW_OK) return error;
+    pump_replay();
+    auto& submissions = side_->queues->submissions();
+    if (++sends_since_drain_ >= kSendsPerDrain) {
+      sends_since_drain_ = 0;
+      drain(*side_);
+    }
+    const bool queue_room = submissions.room() > 0;
+    if (queue_room && !book_.full() && !replaying()) return RW_OK;
+    if (submissions.broken()) {
+      side_->link->mark_dead();
+      continue;
+    }
+    if (drain(*side_) > 0) continue;
+    look_for_death();
+    if (deadline == 0) return fail(RW_EAGAIN, "the queue is full");
+    // Nothing is lost by stopping here; waiting would never end, as outcomes come behind them.
+    if (inbox_count_ >= kMaxInbox)
+      return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
+    const Want want = queue_room ? Want::kEntries : Want::kSubmissionRoom;
+    if (const int error = pause(deadline, want, 0); error != RW_OK)
+      return fail(error, "no room in the queue within the time");
+  }
+}
+
+void ProgramChannel::queue(Outstanding& entry) {
+  Submission* place = side_->queues->submissions().claim();
+  std::memcpy(place, &entry.submission, sizeof *place);
+}
+
+int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {
+  const std::shared_ptr<AttachLink> before = side_->link;
+  if (const int error = wait_for_room(deadline); error != RW_OK) {
+    if (!draft.extent.empty()) transmit_.give_back(*side_->link, draft.extent);
+    draft.extent = {};
+    return error;
+  }
+  if (side_->link != before) {
+    // Numbers of the engine that died while we waited mean nothing to this one.
+    if (draft.node != 0)
+      draft.submission.node = side_->link->status().find(names_.text(draft.node));
+    if (draft.service != 0)
+      client_.service_handle(*side_->link, names_.text(draft.service), draft.submission.service);
+  }
+  const std::uint64_t sequence = book_.next_sequence();
+  Outstanding& entry = book_.add();
+  draft.submission.sequence = sequence;
+  std::memcpy(&entry.submission, &draft.submission,
+              offsetof(Submission, inline_bytes) + draft.inline_used);
+  entry.extent = draft.extent;
+  entry.service = draft.service;
+  entry.node = draft.node;
+  queue(entry);
+  side_->queues->publish_submissions();
+  if (ticket != nullptr) *ticket = sequence;
+  return RW_OK;
+}
+
+int ProgramChannel::send(const rw_target& target, const void* data, std::size_t bytes,
+                         const rw_send_options& options, std::uint16_t flags, rw_ticket* ticket) {
+  const TimeNs deadline = room_deadline(options);
+  if (const int error = attached(deadline); error != RW_OK) return error;
+  Draft made;
+  constexpr auto kDefault = static_cast<std::uint8_t>(Level::kProcessed);
+  if (const int error = draft(target, options, flags, kDefault, made); error != RW_OK) return error;
+  if (const int error = place(made, data, bytes, deadline); error != RW_OK) return error;
+  return submit(made, deadline, ticket);
+}
+
+int ProgramChannel::reply(const rw_message& message, const void* data, std::size_t bytes,
+                          const rw_send_options& options, rw_ticket* ticket) {
+  if (message.side != side_.get() || side_->link->dead())
+    return fail(RW_ESTALE, "the engine that this message came from is gone");
+  const rw_target target = [&] {
+    rw_target made{};
+    made.kind = static_cast<std::uint32_t>(TargetKind::kOrigin);
+    std::memcpy(&made.origin, &message.entry.origin, sizeof made.origin);
+    return made;
+  }();
+  const TimeNs deadline = room_deadline(options);
+  Draft made;
+  constexpr auto kDefault = static_cast<std::uint8_t>(Level::kAccepted);
+  if (const int error = draft(target, options, kSubmitReply, kDefault, made); error != RW_OK)
+    return error;
+  if (const int error = place(made, data, bytes, deadline); error != RW_OK) return error;
+  return submit(made, deadline, ticket);
+}
+
+// ---- loans --------------------------------------------------------------------------------------
+
+int ProgramChannel::loan(std::size_t bytes, rw_loan_t& loan) {
+  if (const int error = attached(kNeverNs); error != RW_OK) return error;
+  const std::uint64_t headroom = loan_headroom(bytes);
+  if (bytes > kNeverNs - headroom) return fail(RW_ETOOLARGE, "%zu bytes never fit", bytes);
+  const std::uint64_t limit = side_->link->welcome().max_message_bytes;
+  if (limit != 0 && bytes > limit)
+    return fail(RW_ETOOLARGE, "%zu bytes are over the limit of %llu", bytes,
+                static_cast<unsigned long long>(limit));
+  Extent extent;
+  if (const int error = take_extent(bytes + headroom, kNeverNs, extent); error != RW_OK)
+    return error;
+  loans_.emplace(++last_loan_, extent);
+  loan = {};
+  loan.data = extent.data + headroom;
+  loan.bytes = bytes;
+  loan.opaque[0] = last_loan_;
+  loan.opaque[1] = headroom;
+  return RW_OK;
+}
+
+int ProgramChannel::cancel_loan(rw_loan_t& loan) {
+  const auto found = loans_.find(loan.opaque[0]);
+  if (found == loans_.end()) return fail(RW_ESTALE, "no such loan");
+  transmit_.give_back(*side_->link, found->second);
+  loans_.erase(found);
+  loan = {};
+  return RW_OK;
+}
+
+int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
+                              const rw_send_options& options, rw_ticket* ticket) {
+  const TimeNs deadline = room_deadline(options);
+  if (const int error = attached(deadline); error != RW_OK) return error;
+  const auto found = loans_.find(loan.opaque[0]);
+  if (found == loans_.end()) return fail(RW_ESTALE, "no such loan");
+  const Extent extent = found->second;
+  const std::uint64_t headroom = loan.opaque[1];
+  if (headroom > kLoanHeadroomBytes || loan.data != extent.data + headroom ||
+      loan.bytes > extent.bytes - headroom)
+    return fail(RW_EINVAL, "the loan was altered");
+  Draft made;
+  constexpr auto kDefault = static_cast<std::uint8_t>(Level::kProcessed);
+  if (const int error = draft(target, options, 0, kDefault, made); error != RW_OK) return error;
+  Submission& submission = made.submission;
+  const std::size_t key_bytes = submission.key_bytes;
+  const std::size_t room = kInlineBytes - made.inline_used;
+  const bool key_inline = key_bytes <= room;
+  const bool all_inline = key_inline && loan.bytes <= room - key_bytes;
+  const bool copies = all_inline || (!key_inline && key_bytes > headroom);
+  if (copies) {
+    if (const int error = place(made, loan.data, loan.bytes, deadline); error != RW_OK)
+      return error;
+  } else {
+    submission.payload_bytes = loan.bytes;
+    submission.extent_file = extent.file;
+    submission.payload_offset = extent.offset + headroom;
+    if (key_inline) {
+      if (key_bytes > 0)
+        std::memcpy(submission.inline_bytes + made.inline_used, made.key, key_bytes);
+      made.inline_used += key_bytes;
+    } else {
+      std::memcpy(extent.data + headroom - key_bytes, made.key, key_bytes);
+      submission.flags |= kSubmitKeyInExtent;
+    }
+    // The loan stays the caller's until it is queued.
+    if (const int error = wait_for_room(deadline); error != RW_OK) return error;
+    made.extent = extent;
+  }
+  if (const int error = submit(made, deadline, ticket); error != RW_OK) {
+    if (!copies) loans_.erase(loan.opaque[0]);  // given back by submit
+    return error;
+  }
+  loans_.erase(loan.opaque[0]);
+  if (copies) transmit_.give_back(*side_->link, extent);
+  loan = {};
+  return RW_OK;
+}
+
+// ---- outcomes -----------------------------------------------------------------------------------
+
+// The send has ended: its memory is free again.
+void ProgramChannel::finish(Outstanding& entry, std::uint64_t sequence) {
+  if (!entry.extent.empty()) transmit_.give_back(*side_->link, entry.extent);
+  book_.remove(sequence);
+}
+
+void ProgramChannel::describe(const EndedSend& ended, rw_outcome& outcome) {
+  outcome = {};
+  outcome.ticket = ended.sequence;
+  outcome.ending = ended.ending;
+  outcome.reason = ended.reason;
+  outcome.level = ended.level + std::uint32_t{RW_LEVEL_NONE};
+  outcome.attempts = ended.attempts;
+  const std::string& node = names_.text(ended.node);
+  std::memcpy(outcome.node, node.c_str(), std::min(node.size() + 1, sizeof outcome.node));
+}
+
+int ProgramChannel::wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* outcome) {
+  const TimeNs deadline = deadline_of(timeout_ns);
+  book_.forget_shown_targets();
+  for (;;) {
+    EndedSend ended;
+    if (book_.take(ticket, ended)) {
+      if (outcome != nullptr) describe(ended, *outcome);
+      return RW_OK;
+    }
+    if (book_.find(ticket) == nullptr) return fail(RW_ESTALE, "no such ticket is outstanding");
+    if (const int error = attached(deadline); error != RW_OK) return error;
+    pump_replay();
+    if (drain(*side_) > 0) continue;
+    look_for_death();
+    if (deadline == 0) {
+      if (arm_event()) continue;
+      return fail(RW_EAGAIN, "no outcome yet");
+    }
+    if (inbox_count_ >= kMaxInbox)
+      return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
+    if (const int error = pause(deadline, Want::kEntries, 0); error != RW_OK)
+      return fail(error, "no outcome within the time");
+  }
+}
+
+int ProgramChannel::poll(rw_outcome* outcomes, int max) {
+  book_.forget_shown_targets();
+  for (;;) {
+    const int error = attached(0);
+    std::size_t drained = 0;
+    if (error == RW_OK) {
+      pump_replay();
+      drained = drain(*side_);
+    }
+    int count = 0;
+    EndedSend ended;
+    while (count < max && book_.take_oldest(ended)) describe(ended, outcomes[count++]);
+    if (count > 0) return count;
+    if (error != RW_OK && error != RW_EAGAIN) return error;
+    if (drained > 0) continue;
+    if (error == RW_OK) look_for_death();
+    if (!arm_event()) return 0;
+    if (side_->link->dead()) return 0;
+  }
+}
+
+int ProgramChannel::outcome_targets(rw_ticket ticket, rw_outcome* targets, int max) {
+  const std::vector<EndedSend>* kept = book_.targets(ticket);
+  if (kept == nullptr) return fail(RW_ESTALE, "no targets are kept of that ticket");
+  const int count = std::min(max, static_cast<int>(kept->size()));
+  for (int index = 0; index < count; ++index)
+    describe((*kept)[static_cast<std::size_t>(index)], targets[index]);
+  return count;
+}
+
+int ProgramChannel::cancel(rw_ticket ticket) {
+  if (book_.find(ticket) == nullptr) return fail(RW_ESTALE, "no such ticket is outstanding");
+  if (const int error = attached(kNeverNs); error != RW_OK) return error;
+  for (;;) {
+    pump_replay();
+    if (book_.find(ticket) == nullptr) return RW_OK;  // it has ended meanwhile
+    Submission* place = replaying() ? nullptr : side_->queues->submissions().claim();
+    if (place != nullptr) {
+      *place = {};
+      place->sequence = ticket;
+      place->flags = kSubmitCancel;
+      side_->queues->publish_submissions();
+      return RW_OK;
+    }
+    if (drain(*side_) > 0) continue;
+    if (inbox_count_ >= kMaxInbox)
+      return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
+    pause(kNeverNs, Want::kSubmissionRoom, 0);
+    if (const int error = attached(kNeverNs); error != RW_OK) return error;
+  }
+}
+
+int ProgramChannel::call(const rw_target& target, const void* data, std::size_t bytes,
+                         const rw_send_options& options, rw_message** reply, rw_outcome* outcome) {
+  rw_ticket ticket = 0;
+  if (const int error = send(target, data, bytes, options, kSubmitCall, &ticket); error != RW_OK)
+    return error;
+  call_ticket_ = ticket;
+  int result = RW_OK;
+  EndedSend ended;
+  for (;;) {
+    if (call_reply_ != nullptr || book_.take(ticket, ended)) break;
+    result = attached(kNeverNs);
+    if (result != RW_OK) break;
+    pump_replay();
+    if (drain(*side_) > 0) continue;
+    if (inbox_count_ >= kMaxInbox)
+      result = fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
+    if (result != RW_OK) break;
+    pause(kNeverNs, Want::kEntries, 0);
+  }
+  call_ticket_ = 0;
+  if (rw_message* answer = std::exchange(call_reply_, nullptr)) {
+    answer->live = true;
+    *reply = answer;
+    if (outcome != nullptr)
+      describe({.sequence = ticket,
+                .node = names_.intern(answer->origin_node),
+                .ending = RW_ENDING_DONE,
+                .reason = RW_REASON_NONE,
+                .level = static_cast<std::uint8_t>(Level::kProcessed),
+                .attempts =
+                    static_cast<std::uint8_t>(std::min<std::uint32_t>(answer->entry.attempt, 255))},
+               *outcome);
+    return RW_OK;
+  }
+  if (result != RW_OK) return result;
+  if (outcome != nullptr) describe(ended, *outcome);
+  if (ended.ending == RW_ENDING_FAILED)
+    return fail(RW_EFAILED, "the request failed: %s", rw_reason_name(ended.reason));
+  if (ended.ending == RW_ENDING_UNKNOWN)
+    return fail(RW_EUNKNOWN, "the request may have been handed out: %s",
+                rw_reason_name(ended.reason));
+  return fail(RW_ENOREPLY, "the request was processed without a reply");
+}
+
+}  // namespace ringwire::ipc

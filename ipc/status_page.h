@@ -1,0 +1,111 @@
+// The status page: the nodes that an engine knows and the state of each, written by the engine's
+// ring manager, mapped read-only by every program (docs/segment.md, S-50 to S-53). Records are only
+// appended; a record is complete before node_count shows it. Cold.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "ipc/doorbell.h"
+#include "ipc/layout.h"
+
+namespace ringwire::ipc {
+
+/// The engine's side. One thread. `data` is kStatusBytes of zeroed memory.
+class StatusPageWriter {
+ public:
+  explicit StatusPageWriter(std::byte* data) : data_(data) {}
+
+  void begin(Id128 incarnation, std::uint32_t cluster_type) {
+    StatusHeader& head = header();
+    head.layout_version = kLayoutVersion;
+    head.node_capacity = kMaxNodes;
+    head.incarnation_high = incarnation.high;
+    head.incarnation_low = incarnation.low;
+    head.self = kNoNode;
+    head.cluster_type = cluster_type;
+    store_published(head.magic, kStatusMagic);
+  }
+  /// Index of the node of this name, appended when it is new; kNoNode when the page is full or the
+  /// name is empty or too long.
+  std::uint32_t node(std::string_view name) {
+    if (name.empty() || name.size() > kMaxNameBytes) return kNoNode;
+    StatusHeader& head = header();
+    for (std::uint32_t index = 0; index < head.node_count; ++index) {
+      const NodeRecord& at = record(index);
+      if (std::string_view(at.name, at.name_bytes) == name) return index;
+    }
+    if (head.node_count >= kMaxNodes) return kNoNode;
+    NodeRecord& fresh = record(head.node_count);
+    std::memcpy(fresh.name, name.data(), name.size());
+    store_published(fresh.name_bytes, static_cast<std::uint32_t>(name.size()));
+    store_published(head.node_count, head.node_count + 1);
+    return head.node_count - 1;
+  }
+  void set_node(std::uint32_t index, NodeState state, std::uint32_t role) {
+    store_published(record(index).role, role);
+    store_published(record(index).state, static_cast<std::uint32_t>(state));
+  }
+  void set_self(std::uint32_t index) { store_published(header().self, index); }
+  void set_state(NodeState state) {
+    store_published(header().state, static_cast<std::uint32_t>(state));
+  }
+  void set_epoch(std::uint64_t epoch) { store_published(header().epoch, epoch); }
+
+ private:
+  [[nodiscard]] StatusHeader& header() { return *reinterpret_cast<StatusHeader*>(data_); }
+  [[nodiscard]] NodeRecord& record(std::uint32_t index) {
+    return reinterpret_cast<NodeRecord*>(data_ + kStatusRecordsOffset)[index];
+  }
+  std::byte* data_;
+};
+
+/// A program's side: whatever the page says, nothing outside of kStatusBytes is read. Any thread.
+class StatusPage {
+ public:
+  StatusPage() = default;
+  explicit StatusPage(const std::byte* data) : data_(data) {}
+
+  [[nodiscard]] bool valid() const {
+    return data_ != nullptr && load_published(header().magic) == kStatusMagic &&
+           header().layout_version == kLayoutVersion;
+  }
+  [[nodiscard]] std::uint32_t node_count() const {
+    const std::uint32_t count = load_published(header().node_count);
+    return count < kMaxNodes ? count : kMaxNodes;
+  }
+  /// Empty when there is no such node.
+  [[nodiscard]] std::string_view name(std::uint32_t index) const {
+    if (index >= node_count()) return {};
+    const std::uint32_t name_bytes = load_published(record(index).name_bytes);
+    return {record(index).name, name_bytes <= kMaxNameBytes ? name_bytes : 0};
+  }
+  /// kNoNode when there is none.
+  [[nodiscard]] std::uint32_t find(std::string_view name_wanted) const {
+    const std::uint32_t count = node_count();
+    for (std::uint32_t index = 0; index < count; ++index)
+      if (!name_wanted.empty() && name(index) == name_wanted) return index;
+    return kNoNode;
+  }
+  [[nodiscard]] std::uint32_t node_state(std::uint32_t index) const {
+    return index < node_count() ? load_published(record(index).state) : 0;
+  }
+  [[nodiscard]] std::uint32_t node_role(std::uint32_t index) const {
+    return index < node_count() ? load_published(record(index).role) : 0;
+  }
+  [[nodiscard]] std::uint32_t self() const { return load_published(header().self); }
+  [[nodiscard]] std::uint32_t state() const { return load_published(header().state); }
+  [[nodiscard]] std::uint64_t epoch() const { return load_published(header().epoch); }
+
+ private:
+  [[nodiscard]] const StatusHeader& header() const {
+    return *reinterpret_cast<const StatusHeader*>(data_);
+  }
+  [[nodiscard]] const NodeRecord& record(std::uint32_t index) const {
+    return reinterpret_cast<const NodeRecord*>(data_ + kStatusRecordsOffset)[index];
+  }
+  const std::byte* data_ = nullptr;
+};
+
+}  // namespace ringwire::ipc
