@@ -1,0 +1,39 @@
+// Names of services and their numbers, the same at all workers; "" is 0. A number is never taken
+// back: an engine sees few names, and messages on their way hold the number. Ring manager only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/node/workers.h"
+#include "engine/worker/commands.h"
+
+namespace ringwire::node {
+
+class Services {
+ public:
+  /// Tells the workers of "".
+  explicit Services(Workers& workers) : workers_(workers) { add(""); }
+
+  /// The number of a name, new or known; nothing when worker::kMaxServices are known already.
+  std::optional<std::uint16_t> add(std::string_view name) {
+    for (std::size_t number = 0; number < names_.size(); ++number)
+      if (names_[number] == name) return static_cast<std::uint16_t>(number);
+    if (names_.size() == worker::kMaxServices) return std::nullopt;
+    const auto number = static_cast<std::uint16_t>(names_.size());
+    names_.emplace_back(name);
+    workers_.send_all(worker::AddService{number, names_.back()});
+    return number;
+  }
+  [[nodiscard]] std::size_t count() const { return names_.size(); }
+  [[nodiscard]] const std::string& name(std::uint16_t number) const { return names_[number]; }
+
+ private:
+  Workers& workers_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace ringwire::node
