@@ -1,0 +1,356 @@
+#include "engine/node/attach_connection.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ringwire::node {
+
+using ipc::AttachHeader;
+using ipc::AttachStatus;
+using ipc::AttachType;
+
+namespace {
+
+/// Datagrams taken from one caller before others get their turn.
+constexpr int kRequestsAtOnce = 16;
+
+/// Bytes of JSON in one answer: a datagram less both headers.
+constexpr std::size_t kAdminChunkBytes =
+    ipc::kMaxDatagramBytes - sizeof(AttachHeader) - sizeof(ipc::AdminAnswer);
+
+/// A NUL-padded text; false when it fills its field or has bytes behind its end.
+template <std::size_t Bytes>
+bool read_text(const char (&field)[Bytes], std::string& text) {
+  const char* end = std::find(field, field + Bytes, '\0');
+  text.assign(field, end);
+  return end != field + Bytes &&
+         std::all_of(end, field + Bytes, [](char byte) { return byte == 0; });
+}
+
+template <std::size_t Bytes>
+void write_text(char (&field)[Bytes], std::string_view text) {
+  std::memcpy(field, text.data(), std::min(text.size(), Bytes - 1));
+}
+
+}  // namespace
+
+AttachConnection::AttachConnection(AttachServer& server, Descriptor socket, const Caller& caller)
+    : server_(server),
+      caller_(caller),
+      socket_(server.rooms_.manager, socket.take()),
+      process_(server.rooms_.manager) {}
+
+void AttachConnection::start() { await_requests(); }
+
+void AttachConnection::end(AttachStatus status, std::string_view sentence) {
+  if (closed_) return;
+  ipc::ClosingNotice notice{};
+  notice.status = static_cast<std::uint32_t>(status);
+  write_text(notice.text, sentence);
+  const AttachHeader header{ipc::kAttachMagic, static_cast<std::uint32_t>(AttachType::kClosing), 0,
+                            static_cast<std::uint32_t>(status), sizeof notice};
+  // If it cannot be said, the hang-up has to do.
+  if (answers_.push(header, std::as_bytes(std::span(&notice, 1)), {}))
+    static_cast<void>(answers_.flush(socket_.native_handle()));
+  close();
+}
+
+void AttachConnection::await_requests() {
+  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](const boost::system::error_code& error) {
+                       if (error || self->closed_) return;
+                       self->take_requests();
+                       if (!self->closed_) self->await_requests();
+                     });
+}
+
+void AttachConnection::take_requests() {
+  for (int count = 0; count < kRequestsAtOnce; ++count) {
+    Request request;
+    switch (receive(socket_.native_handle(), request)) {
+      case Received::kNothing:
+        return;
+      case Received::kClosed:
+        return close();
+      case Received::kMalformed:
+        malformed("a datagram broke the rules of the protocol");
+        return;
+      case Received::kRequest:
+        break;
+    }
+    if (!handle(request)) return;
+  }
+}
+
+void AttachConnection::await_room() {
+  if (awaits_room_) return;
+  awaits_room_ = true;
+  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
+                     [self = shared_from_this()](const boost::system::error_code& error) {
+                       self->awaits_room_ = false;
+                       if (error || self->closed_) return;
+                       if (!self->answers_.flush(self->socket_.native_handle()))
+                         return self->close();
+                       if (!self->answers_.empty()) self->await_room();
+                     });
+}
+
+void AttachConnection::watch_process(Descriptor process) {
+  if (!process)
+    process =
+        Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(caller_.pid), 0)));
+  if (!process) return;  // a kernel without pidfd: the hang-up alone tells
+  boost::system::error_code error;
+  process_.assign(process.get(), error);
+  if (error) return;  // not a descriptor that can be waited for: the hang-up alone tells
+  static_cast<void>(process.take());
+  process_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                      [self = shared_from_this()](const boost::system::error_code& failure) {
+                        if (!failure && !self->closed_) self->close();
+                      });
+}
+
+bool AttachConnection::handle(Request& request) {
+  const auto type = static_cast<AttachType>(request.header.type);
+  if (type == AttachType::kAdmin) return on_admin(request);
+  if (type == AttachType::kHello) return on_hello(request);
+  if (attachment_ == 0) return malformed("the first request must be a hello, and be answered");
+  switch (type) {
+    case AttachType::kChannelOpen:
+      return on_channel_open(request);
+    case AttachType::kChannelClose:
+      return on_channel_close(request);
+    case AttachType::kAdopt:
+      return on_adopt(request);
+    case AttachType::kDrop:
+      return on_drop(request);
+    case AttachType::kMap:
+      return on_map(request);
+    case AttachType::kService:
+      return on_service(request);
+    case AttachType::kServe:
+    case AttachType::kUnserve:
+      return on_serve(request);
+    default:
+      return malformed("unknown request type");
+  }
+}
+
+bool AttachConnection::on_hello(Request& request) {
+  ipc::HelloRequest hello;
+  std::string label;
+  if (hello_seen_) return malformed("a second hello");
+  if (!request.read(hello) || !read_text(hello.label, label) || request.descriptors.size() > 1 ||
+      (hello.attachment_high == 0 && hello.attachment_low == 0))
+    return malformed("the hello broke a rule");
+  hello_seen_ = true;
+  if (hello.attach_version != ipc::kAttachVersion || hello.layout_version != ipc::kLayoutVersion) {
+    ipc::WelcomeAnswer welcome{};
+    welcome.attach_version = ipc::kAttachVersion;
+    welcome.layout_version = ipc::kLayoutVersion;
+    write_text(welcome.engine_version, RINGWIRE_VERSION);
+    answer(request.header, Status::kVersion, std::as_bytes(std::span(&welcome, 1)));
+    end(Status::kVersion, "engine and program are of versions that do not fit");
+    return false;
+  }
+  if (server_.draining_) {
+    end(Status::kShutdown, "the engine is shutting down");
+    return false;
+  }
+  watch_process(request.descriptors.empty() ? Descriptor() : std::move(request.descriptors[0]));
+  server_.with_domain(caller_.uid, [self = shared_from_this(), header = request.header, hello](
+                                       bool ready, worker::DomainIndex domain) {
+    if (self->closed_) return;
+    if (!ready) return self->end(Status::kNoMemory, "no room for another user's memory");
+    self->finish_hello(header, hello, domain);
+  });
+  return !closed_;
+}
+
+void AttachConnection::finish_hello(const AttachHeader& header, const ipc::HelloRequest& hello,
+                                    worker::DomainIndex domain) {
+  Attachment attachment;
+  attachment.id = {hello.attachment_high, hello.attachment_low};
+  attachment.pid = caller_.pid;
+  attachment.uid = caller_.uid;
+  static_cast<void>(read_text(hello.label, attachment.label));
+  attachment.domain = domain;
+  const Status status = server_.rooms_.attachments.attach(std::move(attachment), attachment_);
+  if (status == Status::kDenied) return end(status, "this attachment id is attached already");
+  if (status != Status::kOk) return end(status, "[limits] attachments is reached");
+  ipc::WelcomeAnswer welcome{};
+  welcome.attach_version = ipc::kAttachVersion;
+  welcome.layout_version = ipc::kLayoutVersion;
+  welcome.worker_count = server_.rooms_.workers.count();
+  welcome.max_channels = kMaxAttachmentChannels;
+  welcome.incarnation_high = server_.options_.incarnation.high;
+  welcome.incarnation_low = server_.options_.incarnation.low;
+  welcome.max_message_bytes = server_.options_.max_message_bytes;
+  welcome.quota_bytes = server_.options_.quota_bytes;
+  write_text(welcome.node_name, server_.options_.node_name);
+  write_text(welcome.engine_version, RINGWIRE_VERSION);
+  const Descriptor page(server_.rooms_.page.open_read_only());
+  if (!page) return end(Status::kInternal, "the engine has no descriptor left");
+  const int number = page.get();
+  answer_body(header, welcome, std::span(&number, 1));
+}
+
+bool AttachConnection::on_channel_open(Request& request) {
+  ipc::ChannelOpenRequest open;
+  if (!request.read(open) || request.descriptors.size() != 1)
+    return malformed("a request to open a channel broke a rule");
+  server_.rooms_.attachments.open_channel(
+      attachment_, open, std::move(request.descriptors[0]),
+      [weak = weak_from_this(), header = request.header](Status status,
+                                                         const ipc::EngineChannel* channel) {
+        const auto self = weak.lock();
+        if (self == nullptr || self->closed_) return;
+        if (channel == nullptr) {
+          self->answer(header, status);
+          return;
+        }
+        const std::uint32_t workers = self->server_.rooms_.workers.count();
+        ipc::ChannelOpenAnswer body{};
+        body.home_worker = channel->home_worker();
+        body.delivery_entries = channel->delivery_entries();
+        body.down_file_bytes =
+            ipc::EngineChannel::down_file_bytes(channel->delivery_entries(), workers);
+        std::vector<int> descriptors = {channel->down_descriptor_read_only(),
+                                        channel->program_event()};
+        for (std::uint32_t worker = 0; worker < workers; ++worker)
+          descriptors.push_back(channel->worker_bell(worker));
+        self->answer_body(header, body, descriptors);
+      });
+  return !closed_;
+}
+
+bool AttachConnection::on_channel_close(const Request& request) {
+  ipc::ChannelRequest close_request;
+  if (!request.read(close_request) || !request.descriptors.empty())
+    return malformed("a request to close a channel broke a rule");
+  server_.rooms_.attachments.close_channel(attachment_, close_request.channel,
+                                           answer_later(request.header));
+  return !closed_;
+}
+
+bool AttachConnection::on_adopt(Request& request) {
+  ipc::FileRequest file;
+  if (!request.read(file) || request.descriptors.size() != 1)
+    return malformed("a request to adopt a file broke a rule");
+  server_.rooms_.attachments.adopt(attachment_, file, std::move(request.descriptors[0]),
+                                   answer_later(request.header));
+  return !closed_;
+}
+
+bool AttachConnection::on_drop(const Request& request) {
+  ipc::FileRequest file;
+  if (!request.read(file) || !request.descriptors.empty())
+    return malformed("a request to drop a file broke a rule");
+  server_.rooms_.attachments.drop(attachment_, file, answer_later(request.header));
+  return !closed_;
+}
+
+bool AttachConnection::on_map(const Request& request) {
+  ipc::FileRequest wanted;
+  if (!request.read(wanted) || !request.descriptors.empty())
+    return malformed("a request to map a file broke a rule");
+  const Attachment* attachment = server_.rooms_.attachments.find(attachment_);
+  const ipc::MemoryFile* file = server_.rooms_.extents.find(wanted.file, attachment->domain);
+  if (file == nullptr) return answer(request.header, Status::kUnknown);
+  const Descriptor descriptor(file->open_read_only());
+  if (!descriptor) return answer(request.header, Status::kInternal);
+  const int number = descriptor.get();
+  return answer_body(request.header, ipc::FileAnswer{file->bytes()}, std::span(&number, 1));
+}
+
+bool AttachConnection::on_service(const Request& request) {
+  ipc::ServiceRequest service;
+  std::string name;
+  if (!request.read(service) || !read_text(service.name, name) || !request.descriptors.empty())
+    return malformed("a request for a service broke a rule");
+  const auto number = server_.rooms_.services.add(name);
+  if (!number) return answer(request.header, Status::kLimit);
+  return answer_body(request.header, ipc::ServiceAnswer{*number, 0});
+}
+
+bool AttachConnection::on_serve(const Request& request) {
+  ipc::ServeRequest serve;
+  if (!request.read(serve) || !request.descriptors.empty())
+    return malformed("a request to serve broke a rule");
+  Attachments& attachments = server_.rooms_.attachments;
+  const bool starts = request.header.type == static_cast<std::uint32_t>(AttachType::kServe);
+  return answer(request.header, starts ? attachments.serve(attachment_, serve)
+                                       : attachments.unserve(attachment_, serve));
+}
+
+bool AttachConnection::on_admin(const Request& request) {
+  if (!request.descriptors.empty()) return malformed("an admin request with descriptors");
+  const bool owner = caller_.uid == ::geteuid() || caller_.uid == 0;
+  std::string text(reinterpret_cast<const char*>(request.body.data()), request.body.size());
+  server_.on_admin_(std::move(text), owner,
+                    [weak = weak_from_this(), header = request.header](const std::string& json,
+                                                                       std::uint32_t exit_code) {
+                      const auto self = weak.lock();
+                      if (self == nullptr) return;
+                      std::size_t at = 0;
+                      do {
+                        const std::size_t bytes = std::min(kAdminChunkBytes, json.size() - at);
+                        const ipc::AdminAnswer body{at + bytes < json.size() ? 1U : 0U, exit_code};
+                        std::vector<std::byte> chunk(sizeof body + bytes);
+                        std::memcpy(chunk.data(), &body, sizeof body);
+                        std::memcpy(chunk.data() + sizeof body, json.data() + at, bytes);
+                        if (!self->answer(header, Status::kOk, chunk)) return;
+                        at += bytes;
+                      } while (at < json.size());
+                    });
+  return !closed_;
+}
+
+bool AttachConnection::malformed(std::string_view sentence) {
+  end(Status::kMalformed, sentence);
+  return false;
+}
+
+bool AttachConnection::answer(const AttachHeader& header, Status status,
+                              std::span<const std::byte> body, std::span<const int> descriptors) {
+  if (closed_) return false;
+  AttachHeader back = header;
+  back.status = static_cast<std::uint32_t>(status);
+  back.body_bytes = static_cast<std::uint32_t>(body.size());
+  if (!answers_.push(back, body, descriptors)) {
+    end(Status::kLimit, "answers are not read, or the engine has no descriptor left");
+    return false;
+  }
+  if (!answers_.flush(socket_.native_handle())) {
+    close();
+    return false;
+  }
+  if (!answers_.empty()) await_room();
+  return true;
+}
+
+Attachments::Answer AttachConnection::answer_later(const AttachHeader& header) {
+  return [weak = weak_from_this(), header](Status status) {
+    if (const auto self = weak.lock()) self->answer(header, status);
+  };
+}
+
+void AttachConnection::close() {
+  if (closed_) return;
+  closed_ = true;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  process_.close(ignored);
+  // `this` may end with the server's hold on it.
+  const auto self = shared_from_this();
+  if (attachment_ != 0) server_.rooms_.attachments.detach(std::exchange(attachment_, 0));
+  server_.forget(this);
+}
+
+}  // namespace ringwire::node
