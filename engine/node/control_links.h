@@ -1,0 +1,107 @@
+// The control connections with other nodes: listens, dials the seeds and every server that it hears
+// of, moves bytes between TCP and control::PeerControl, and lets control::Arbiter choose among
+// several connections of one node. What the connections say goes to peers. Ring manager only; cold.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "engine/control/arbiter.h"
+#include "engine/control/peer_control.h"
+#include "engine/node/config_text.h"
+#include "engine/node/peers.h"
+#include "engine/node/ring_view.h"
+
+namespace ringwire::node {
+
+struct ControlLinksOptions {
+  HostPort listen;
+  std::vector<HostPort> seeds;
+  std::string node_name;
+  bool server = true;
+  DurationNs heartbeat_ns = 100 * kMillisecondNs;
+  std::uint64_t seed = 0;  ///< of the jitter of dialling
+  /// What is the same for all connections. End points without an address get the one that the
+  /// connection has on this side.
+  control::Hello hello;
+};
+
+class ControlLinks {
+ public:
+  struct Rooms {
+    boost::asio::io_context& manager;
+    Peers& peers;
+    RingView& view;
+    StatusPage& page;
+  };
+
+  /// Listens at once; dials after start(). Errors: StartError: address in use or not ours.
+  ControlLinks(const ControlLinksOptions& options, const Rooms& rooms);
+  ~ControlLinks();
+  ControlLinks(const ControlLinks&) = delete;
+  ControlLinks& operator=(const ControlLinks&) = delete;
+
+  void start(TimeNs now);
+  /// Tell all peers that this node takes nothing new, and refuse newcomers.
+  void drain(TimeNs now);
+  /// End all connections.
+  void close();
+
+  void on_session_broken(const worker::SessionBroken& broken);
+
+  /// Where it really listens (the port may have been 0).
+  [[nodiscard]] Endpoint local() const { return local_; }
+
+ private:
+  class Link;
+  struct Dialler;
+
+  void await_caller();
+  void plan_dial(Dialler& dialler, bool soon);
+  void dial(Dialler& dialler);
+  void on_resolved(Dialler& dialler, const boost::asio::ip::tcp::resolver::results_type& found);
+  void add_dialler(const HostPort& address, const std::string& name);
+  [[nodiscard]] bool is_wanted(const Dialler& dialler) const;
+  Link& add_link(boost::asio::ip::tcp::socket socket, Dialler* dialler);
+  [[nodiscard]] control::Hello hello_for(const boost::asio::ip::tcp::socket& socket) const;
+
+  void await_bytes(Link& link);
+  void pump(Link& link);
+  void on_event(TimeNs now, Link& link, control::ControlEvent& event);
+  void on_established(TimeNs now, Link& link, const control::Established& established);
+  void on_peer_list(const control::PeerList& list);
+  void on_ended(TimeNs now, Link& link, ring::CloseKind kind);
+  void carry_out(TimeNs now, const std::vector<control::Decision>& decisions);
+  void accept(TimeNs now, Link& link);
+  void write(Link& link);
+  void send_members(TimeNs now);
+  void tick();
+  void plan_tick(DurationNs next_ns);
+
+  ControlLinksOptions options_;
+  Rooms rooms_;
+  control::Arbiter arbiter_;
+  Random random_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::ip::tcp::resolver resolver_;
+  boost::asio::steady_timer timer_;
+  Endpoint local_;
+  TimeNs started_ns_ = 0;
+  bool gave_up_ = false;  ///< on members that were not heard of
+  bool draining_ = false;
+  bool closed_ = false;
+  std::uint64_t next_number_ = 1;
+  std::string refused_by_callers_;  ///< the last refusal logged of a connection that came in
+  std::map<std::uint64_t, std::shared_ptr<Link>> links_;
+  std::map<std::string, std::uint64_t> established_;          ///< link number by node name
+  std::map<std::string, std::unique_ptr<Dialler>> diallers_;  ///< by "host:port"
+};
+
+}  // namespace ringwire::node
