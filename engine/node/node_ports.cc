@@ -1,0 +1,109 @@
+#include "engine/node/node_ports.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/endpoint_text.h"
+#include "engine/node/start_error.h"
+#include "engine/port/fault_port.h"
+#include "engine/port/socket_port.h"
+
+namespace ringwire::node {
+namespace {
+
+Endpoint endpoint_of(const sockaddr& address) {
+  Endpoint endpoint;
+  if (address.sa_family == AF_INET) {
+    std::array<std::uint8_t, 4> octets{};
+    std::memcpy(octets.data(), &reinterpret_cast<const sockaddr_in&>(address).sin_addr, 4);
+    return endpoint_of_ipv4(octets, 0);
+  }
+  std::memcpy(endpoint.address.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr,
+              16);
+  return endpoint;
+}
+
+/// The first address of an interface, IPv4 before IPv6; link-local ones need a zone and are left
+/// out.
+std::optional<Endpoint> interface_address(const std::string& name) {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return std::nullopt;
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, ::freeifaddrs);
+  std::optional<Endpoint> found;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || name != entry->ifa_name) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family == AF_INET) return endpoint_of(*entry->ifa_addr);
+    if (family != AF_INET6 || found) continue;
+    const Endpoint address = endpoint_of(*entry->ifa_addr);
+    if (address.address[0] != 0xfe || (address.address[1] & 0xc0) != 0x80) found = address;
+  }
+  return found;
+}
+
+std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
+                                     std::uint32_t worker) {
+  port::SocketPortOptions options;
+  options.bind = bind;
+  if (config.port.mtu != 0) options.mtu_bytes = config.port.mtu;
+  if (config.port.receive_buffer_bytes != 0)
+    options.receive_buffer_bytes = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(config.port.receive_buffer_bytes, UINT32_MAX / 2));
+  auto opened = port::SocketPort::open(options);
+  if (!opened.ok()) {
+    const bool in_use = opened.error().code == port::PortErrorCode::kAddressInUse;
+    throw StartError("data port " + endpoint_text(bind) + ": " + opened.error().text +
+                     (in_use ? ": set another [[port]] udp_base" : ""));
+  }
+  std::unique_ptr<port::Port> port = std::move(opened).value();
+  if (!config.port.has_fault) return port;
+  port::FaultOptions fault = config.port.fault;
+  fault.seed += worker;
+  return std::make_unique<port::FaultPort>(std::move(port), fault);
+}
+
+}  // namespace
+
+Endpoint find_address(const std::string& text, const std::string& control_host) {
+  if (text.empty() || text == "auto") {
+    if (const auto control = parse_address(control_host)) return *control;
+    return control_host == "localhost" ? endpoint_of_ipv4({127, 0, 0, 1}, 0)
+                                       : endpoint_of_ipv4({}, 0);
+  }
+  if (const auto address = parse_address(text)) return *address;
+  if (const auto address = interface_address(text)) return *address;
+  throw StartError("[[port]] address = " + text +
+                   " is neither an address nor an interface with one: see `ip address`");
+}
+
+NodePorts open_ports(const Config& config) {
+  if (config.port.kind == PortKind::kDpdk || !config.dpdk.eal.empty())
+    throw StartError("DPDK ports come with step 4: set [[port]] kind = \"socket\"");
+  Endpoint bind = find_address(config.port.address, config.node.control.host);
+  Endpoint advertised = bind;
+  if (!config.port.advertise.empty())
+    advertised = find_address(config.port.advertise, config.node.control.host);
+  NodePorts all;
+  for (std::uint32_t worker = 0; worker < config.node.workers; ++worker) {
+    bind.port = config.port.udp_base == 0
+                    ? std::uint16_t{0}
+                    : static_cast<std::uint16_t>(config.port.udp_base + worker);
+    all.ports.push_back(open_one(config, bind, worker));
+    advertised.port = all.ports.back()->local().port;
+    all.advertised.push_back(advertised);
+    const port::SocketPortOptions options;
+    // Transmit buffers, and one coalesced packet (64 KiB) for each place of a receive burst.
+    all.memory_bytes +=
+        std::uint64_t{options.tx_buffers_count} * all.ports.back()->max_payload_bytes() +
+        std::uint64_t{port::kBurstPackets} * 65'536;
+  }
+  return all;
+}
+
+}  // namespace ringwire::node
