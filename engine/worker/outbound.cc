@@ -446,7 +446,9 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
         wait(out, elder.waiting_for, 0);
         continue;
       }
-      if (elder.state == OutState::kQueued) {  // it was recalled and stands behind us now
+      // An elder that was recalled stands behind us now; one that is being cancelled may never come,
+      // so that it cannot be named: both go first.
+      if (elder.state == OutState::kQueued || elder.cancel_asked) {
         queue.remove(core_.outs, out);
         queue.push_back(core_.outs, out);
         if (++moved > queue.count()) return false;

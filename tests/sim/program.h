@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -51,6 +52,7 @@ class ProgramChannel {
                            down_.data() + ipc::down_delivery_offset(kEntries, 0)),
                        kEntries, word(down_, ipc::kDownDeliveryTailOffset),
                        word(up_, ipc::kUpDeliveryHeadOffset));
+    ringer_.attach(reinterpret_cast<const std::uint32_t*>(down_.data() + ipc::kDownParkedOffset));
     releases_.attach(reinterpret_cast<ipc::Release*>(
                          up_.data() + ipc::up_release_offset(kEntries, kEntries * 2, 0)),
                      kEntries * 2, word(up_, ipc::kUpReleaseTailOffset),
@@ -65,22 +67,30 @@ class ProgramChannel {
     if (entry == nullptr) return false;
     *entry = submission;
     submissions_.publish();
+    ring();
     return true;
   }
   bool receive(ipc::Delivery& delivery) {
     if (!deliveries_.poll(delivery)) return false;
     deliveries_.publish();
+    if (ringer_.must_ring(ipc::kAsleepForRoom)) bell_ = true;
     return true;
   }
+  /// Whether the program wrote its worker's bell since the last call.
+  bool take_bell() { return std::exchange(bell_, false); }
   bool release(const ipc::Release& release) {
     ipc::Release* entry = releases_.claim();
     if (entry == nullptr) return false;
     *entry = release;
     releases_.publish();
+    ring();
     return true;
   }
 
  private:
+  void ring() {
+    if (ringer_.must_ring(ipc::kAsleep)) bell_ = true;
+  }
   static std::uint64_t* word(ipc::MemoryFile& file, std::size_t offset) {
     return reinterpret_cast<std::uint64_t*>(file.data() + offset);
   }
@@ -91,6 +101,8 @@ class ProgramChannel {
   ipc::SpscProducer<ipc::Submission> submissions_;
   ipc::SpscConsumer<ipc::Delivery> deliveries_;
   ipc::SpscProducer<ipc::Release> releases_;
+  ipc::Ringer ringer_;
+  bool bell_ = false;
 };
 
 }  // namespace ringwire::sim

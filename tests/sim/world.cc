@@ -43,6 +43,7 @@ struct World::Sent {
   Stamp stamp{};
   bool call = false;
   bool broadcast = false;
+  Level level = Level::kProcessed;
   bool ended = false;
   Ending ending{};
   std::uint32_t deliveries = 0;
@@ -116,7 +117,12 @@ WorldOptions draw_options(std::uint64_t seed) {
   options.large_bytes = random.between(1'000, 600'000);
   options.call_chance = random.chance(0.5) ? random.unit() : 0;
   options.broadcast_chance = random.chance(0.2) ? random.unit() * 0.3 : 0;
+  if (random.chance(0.3)) options.accepted_chance = random.unit() * 0.5;
+  if (random.chance(0.2)) options.none_chance = random.unit() * 0.3;
+  if (random.chance(0.3)) options.deadline_chance = random.unit() * 0.4;
+  if (random.chance(0.3)) options.cancel_chance = random.unit() * 0.3;
   Faults& faults = options.faults;
+  if (random.chance(0.3)) faults.stop_program = random.unit() * 0.03;
   if (random.chance(0.6)) faults.loss = random.unit() * random.unit() * 0.3;
   if (random.chance(0.4)) faults.duplicate = random.unit() * 0.5;
   if (random.chance(0.5)) faults.reorder = random.unit() * 0.3;
@@ -350,7 +356,8 @@ void World::step_client(Client& client) {
       if (sent.ending == Ending::kUnknown) ++verdict_.unknown;
       if (sent.ending == Ending::kFailed && sent.deliveries != 0)
         violation("failed, but a program had " + std::to_string(record.sequence));
-      if (sent.ending == Ending::kDone && sent.released_done == 0)
+      if (sent.ending == Ending::kDone && sent.level == Level::kProcessed &&
+          sent.released_done == 0)
         violation("done, but no program released " + std::to_string(record.sequence));
     }
   }
@@ -378,7 +385,12 @@ void World::step_client(Client& client) {
     std::memcpy(submission.inline_bytes, &sent.stamp.key, 4);
     submission.target = static_cast<std::uint8_t>(sent.broadcast ? ipc::TargetKind::kBroadcast
                                                                  : ipc::TargetKind::kKey);
-    submission.level = static_cast<std::uint8_t>(Level::kProcessed);
+    if (!sent.call && random_.chance(options_.accepted_chance)) sent.level = Level::kAccepted;
+    if (!sent.call && random_.chance(options_.none_chance)) sent.level = Level::kNone;
+    submission.level = static_cast<std::uint8_t>(sent.level);
+    if (random_.chance(options_.deadline_chance))
+      submission.deadline_ns =
+          now_ + static_cast<DurationNs>(random_.between(1, 60)) * kMillisecondNs;
     if (sent.call) submission.flags |= ipc::kSubmitCall;
     if (random_.chance(options_.large_chance)) {
       sent.stamp.bytes = random_.between(sizeof(Stamp), options_.large_bytes + sizeof(Stamp));
@@ -398,6 +410,12 @@ void World::step_client(Client& client) {
     submission.payload_bytes = sent.stamp.bytes;
     if (!sent.file && !client.channel->submit(submission)) return;
     const bool file = sent.file != nullptr;
+    if (!file && random_.chance(options_.cancel_chance)) {
+      ipc::Submission cancel{};
+      cancel.sequence = random_.between(1, sequence);
+      cancel.flags = ipc::kSubmitCancel;
+      client.channel->submit(cancel);
+    }
     client.sent.push_back(std::move(sent));
     ++client.open;
     if (file) return;  // submitted when the engine has the file
@@ -445,6 +463,8 @@ void World::step_server(Node& node, Server& server) {
       }
     }
     ++sent.deliveries;
+    if (sent.ended && sent.ending == Ending::kFailed)
+      violation("handed out after it had failed: " + std::to_string(stamp.sequence));
     ++verdict_.delivered;
     const bool redelivered = (delivery.flags & ipc::kDeliverRedelivered) != 0;
     if (redelivered) ++verdict_.redelivered;
@@ -460,7 +480,7 @@ void World::step_server(Node& node, Server& server) {
       for (std::uint64_t before = stamp.sequence - 1; before > 0; --before) {
         const Sent& elder = clients_[stamp.client]->sent[before - 1];
         if (elder.stamp.key != stamp.key || elder.broadcast) continue;
-        if (elder.deliveries == 0 && !elder.ended)
+        if (elder.deliveries == 0 && !elder.ended && elder.level != Level::kNone)
           violation("message " + std::to_string(stamp.sequence) + " overtook " +
                     std::to_string(before) + " of its key");
         break;
@@ -541,6 +561,12 @@ void World::inject_faults() {
       if (random_.chance(0.8)) tell_states(node->index, PeerState::kHung);
       continue;
     }
+    if (random_.chance(faults.stop_program) && !node->servers.empty()) {
+      Server& server = *node->servers[random_.below(node->servers.size())];
+      server.stopped_until =
+          now_ + static_cast<DurationNs>(random_.between(1, 300)) * kMillisecondNs;
+      trace("program %u of node %u stops", server.index, node->index);
+    }
     if (random_.chance(faults.crash_program) && !node->servers.empty()) {
       stop_server(*node, random_.below(node->servers.size()));
       start_server(*node);
@@ -571,6 +597,13 @@ Verdict World::run() {
   while (!finished()) {
     if (now_ - start > kSafetyLimitNs || now_ - progress_at > 20 * kSecondNs) {
       violation("no progress");
+      for (const auto& client : clients_)
+        for (const Sent& sent : client->sent)
+          if (!sent.ended)
+            trace("open: %u/%llu key %u deliveries %u released %u call %d replied %d level %d",
+                  client->number, static_cast<unsigned long long>(sent.stamp.sequence),
+                  sent.stamp.key, sent.deliveries, sent.released_done, sent.call, sent.replied,
+                  static_cast<int>(sent.level));
       break;
     }
     if (now_ - start > 3 * kSecondNs && faults_on_) {
@@ -589,11 +622,16 @@ Verdict World::run() {
       pump_notices(*node);
       for (auto& server : node->servers) {
         step_server(*node, *server);
+        if (server->channel->take_bell()) node->worker->wake_channel(server->index);
         for (const auto& held : server->held) next = std::min(next, held.release_at);
       }
       next = std::min(next, node->worker->next_deadline_ns());
     }
-    for (auto& client : clients_) step_client(*client);
+    for (auto& client : clients_) {
+      step_client(*client);
+      if (client->channel->take_bell())
+        nodes_[client->node]->worker->wake_channel(client->index);
+    }
     if (!verdict_.violations.empty()) break;
     const std::uint64_t ended = verdict_.done + verdict_.failed + verdict_.unknown;
     if (ended != ended_before) {

@@ -31,6 +31,7 @@ struct Faults {
   double crash_engine = 0;   ///< chance per simulated millisecond that a server's engine dies
   double hang_engine = 0;    ///< ... stops for a while, and is suspected
   double crash_program = 0;  ///< ... that a server program dies with what it holds
+  double stop_program = 0;   ///< ... that a server program is stopped for up to 300 ms
   double retry = 0;          ///< chance per delivery that the program hands it back
   double lose_session = 0;   ///< ... that all sessions between two nodes are made anew
 };
@@ -47,6 +48,10 @@ struct WorldOptions {
   double large_chance = 0.05;
   double call_chance = 0.2;
   double broadcast_chance = 0.0;
+  double accepted_chance = 0.0;  ///< level accepted instead of processed
+  double none_chance = 0.0;      ///< level none
+  double deadline_chance = 0.0;  ///< a deadline of 1 to 60 ms
+  double cancel_chance = 0.0;    ///< cancelled right after it was submitted
   Faults faults;
   bool trace = false;
 };
