@@ -41,9 +41,15 @@ std::size_t Sender::largest_header_bytes(const wire::MessageHeader& header) {
 SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) {
   const wire::MessageHeader& header = message.header;
   const bool valid = wire::valid_header(header);
-  const std::size_t header_bytes = valid ? largest_header_bytes(header) : 0;
-  const bool fits = valid && header_bytes <= body_bytes_;
-  const bool small = fits && header.payload_bytes <= body_bytes_ - header_bytes;
+  // The exact length of the header is computed only where the bound does not fit.
+  const std::size_t bound_bytes = wire::max_message_bytes(header);
+  bool fits = valid && bound_bytes <= body_bytes_;
+  bool small = fits && header.payload_bytes <= body_bytes_ - bound_bytes;
+  if (valid && !small) {
+    const std::size_t header_bytes = largest_header_bytes(header);
+    fits = header_bytes <= body_bytes_;
+    small = fits && header.payload_bytes <= body_bytes_ - header_bytes;
+  }
   const bool announced = !small && header.payload_bytes > kUnscheduledBytes;
   const bool reply = (header.flags & wire::kReply) != 0;
   const std::uint8_t service_class = valid && !reply ? services_.class_of(header.service) : 0;

@@ -7,17 +7,9 @@ namespace {
 
 void type(ByteWriter& writer, ItemType item) { writer.u8(static_cast<std::uint8_t>(item)); }
 
-bool known_reason(std::uint8_t reason) {
-  return reason <= kMaxReason;
-}
+bool known_reason(std::uint8_t reason) { return reason <= kMaxReason; }
 
 }  // namespace
-
-std::uint32_t varint32(ByteReader& reader) {
-  const std::uint64_t value = reader.varint();
-  if (value > 0xffff'ffffU) return static_cast<std::uint32_t>(reader.fail());
-  return static_cast<std::uint32_t>(value);
-}
 
 void encode_ack(ByteWriter& writer, const AckItem& ack) {
   type(writer, ItemType::kAck);

@@ -14,6 +14,13 @@
 
 namespace ringwire::wire {
 
+/// A varint that must fit 32 bits; latches the reader's failure otherwise.
+[[nodiscard]] inline std::uint32_t varint32(ByteReader& reader) {
+  const std::uint64_t value = reader.varint();
+  if (value > 0xffff'ffffU) return static_cast<std::uint32_t>(reader.fail());
+  return static_cast<std::uint32_t>(value);
+}
+
 enum class ItemType : std::uint8_t {
   kPadding = 0,
   kAck = 1,
@@ -85,8 +92,5 @@ bool decode_credit(ByteReader& reader, CreditItem& credit);
 bool decode_result(ByteReader& reader, ResultItem& result);
 bool decode_withdraw(ByteReader& reader, std::uint32_t& number);
 bool decode_close(ByteReader& reader, Reason& reason);
-
-/// A varint that must fit 32 bits; latches the reader's failure otherwise.
-[[nodiscard]] std::uint32_t varint32(ByteReader& reader);
 
 }  // namespace ringwire::wire
