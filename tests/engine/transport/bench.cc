@@ -1,8 +1,8 @@
 // How fast two sessions talk within one thread: packets are handed over in memory, so that the
 // figures are those of the protocol's own work on one core, both ends together. Not a test.
-#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <vector>
 
@@ -70,6 +70,13 @@ struct Pair {
   std::uint64_t done = 0;
 };
 
+// Processor time of this process, so that a busy machine does not count against the protocol.
+double cpu_seconds() {
+  timespec at{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+  return static_cast<double>(at.tv_sec) + static_cast<double>(at.tv_nsec) * 1e-9;
+}
+
 void run(const char* what, std::uint32_t packet_bytes, std::size_t payload_bytes,
          std::uint64_t count) {
   Pair pair(packet_bytes);
@@ -80,7 +87,7 @@ void run(const char* what, std::uint32_t packet_bytes, std::size_t payload_bytes
   message.header.payload_bytes = payload_bytes;
   message.payload = payload.data();
   std::uint64_t sent = 0;
-  const auto start = std::chrono::steady_clock::now();
+  const double start = cpu_seconds();
   while (pair.done < count) {
     MessageNumber number{};
     while (sent < count) {
@@ -90,8 +97,7 @@ void run(const char* what, std::uint32_t packet_bytes, std::size_t payload_bytes
     }
     pair.turn();
   }
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = cpu_seconds() - start;
   const SessionCounters& counters = pair.left->counters();
   std::printf("%-28s %10.0f messages/s %8.3f GB/s  packets %lu, lost %lu, probes %lu\n", what,
               static_cast<double>(count) / seconds,
@@ -101,9 +107,11 @@ void run(const char* what, std::uint32_t packet_bytes, std::size_t payload_bytes
 
 }  // namespace
 
-int main() {
+// Any argument: the small messages only.
+int main(int count, char**) {
   run("64 B, 1,200 B frames", 1'200, 64, 5'000'000);
   run("64 B, 8,952 B frames", 8'952, 64, 5'000'000);
+  if (count > 1) return 0;
   run("16 KB, 8,952 B frames", 8'952, 16'384, 200'000);
   run("1 MB, 1,200 B frames", 1'200, 1'000'000, 4'000);
   run("1 MB, 8,952 B frames", 8'952, 1'000'000, 8'000);
