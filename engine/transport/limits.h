@@ -101,10 +101,13 @@ inline constexpr std::uint64_t kPacketThreshold = 3;            // RFC 9002 6.1.
 inline constexpr DurationNs kGranularityNs = 200'000;           // below a turn of a busy worker
 inline constexpr DurationNs kMinProbeNs = kMillisecondNs;       // scheduling noise of a quiet host
 inline constexpr DurationNs kMaxProbeNs = 20 * kMillisecondNs;  // a stopped peer resumes at once
-/// Reordering seen (a spurious loss) raises the thresholds by a step, 16 quiet round trips lower
-/// them: packets 3 << step, time 9/8 + step/4.
+/// Reordering seen (a spurious loss) raises the packet threshold to 3 * 4^step (at the last step,
+/// 3,072, only time decides) and the time threshold to as late as the packet was; 16 quiet round
+/// trips lower both.
 inline constexpr unsigned kMaxReorderStep = 5;
 inline constexpr unsigned kReorderQuietRounds = 16;
+/// Lateness counts up to so many round trips: the estimate is of the packets that came first.
+inline constexpr DurationNs kReorderDelayFactor = 8;
 /// The minimum of the round-trip time is that of the last one to two of these.
 inline constexpr DurationNs kMinRttWindowNs = 5 * kSecondNs;
 /// A longer silence between two calls of ours: this process was not running, so that what is

@@ -49,8 +49,7 @@ bool Session::State::drain(EventBatch& events) {
 
 DurationNs Session::State::loss_delay_ns() const {
   const DurationNs basis = std::max(rtt.smoothed_ns(), rtt.latest_ns());
-  return std::max(basis + basis / 8 + basis / 4 * static_cast<DurationNs>(reorder_step),
-                  kGranularityNs);
+  return std::max({basis + basis / 8, reorder_delay_ns, kGranularityNs});
 }
 
 DurationNs Session::State::probe_delay_ns() const {

@@ -182,10 +182,11 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
   probes = 0;
   unanswered_since = sent.oldest() < sent.next_number() ? now : kNeverNs;
   detect_loss();
-  if (largest_acked >= reorder_round) {
-    reorder_round = sent.next_number();
+  if (largest_acked >= round_end) {
+    round_end = sent.next_number();
     if (reorder_step > 0 && ++quiet_rounds >= kReorderQuietRounds) {
       --reorder_step;
+      reorder_delay_ns = reorder_step == 0 ? 0 : reorder_delay_ns - reorder_delay_ns / 8;
       quiet_rounds = 0;
     }
   }
@@ -200,8 +201,16 @@ void Session::State::acked(std::uint64_t number) {
     ++counters.packets_spurious;
     congestion.on_spurious();
     sent.forget_lost(number);
-    // A step at most once per round trip: one late burst is one observation.
-    if (!packet.timed_out && quiet_rounds != 0 && reorder_step < kMaxReorderStep) ++reorder_step;
+    if (!packet.timed_out) {
+      // A step at most once per round trip: what was sent before the last step is no news.
+      if (number >= reorder_from && reorder_step < kMaxReorderStep) {
+        ++reorder_step;
+        reorder_from = sent.next_number();
+      }
+      // How late it was, but bounded, so that a pause of the peer is not taken for its path.
+      reorder_delay_ns = std::max(
+          reorder_delay_ns, std::min(now - packet.sent_at, kReorderDelayFactor * rtt.latest_ns()));
+    }
     quiet_rounds = 0;
     return;
   }
@@ -219,7 +228,7 @@ void Session::State::acked(std::uint64_t number) {
 // the search, because all after it were sent later and have higher numbers.
 void Session::State::detect_loss() {
   loss_deadline = kNeverNs;
-  const std::uint64_t threshold = kPacketThreshold << reorder_step;
+  const std::uint64_t threshold = kPacketThreshold << (2 * reorder_step);
   const DurationNs delay = loss_delay_ns();
   while (sent.oldest() < sent.next_number() && sent.oldest() < largest_acked) {
     const SentPacket& packet = sent.packet(sent.oldest());

@@ -14,6 +14,9 @@
 
 namespace ringwire::transport {
 
+// One event for each item, one for the close, one for new credit.
+static_assert(kMaxItemsPerFrame + 2 <= EventBatch::kMaxEvents);
+
 struct Session::State {
   State(const SessionConfig& session_config, TimeNs now);
 
@@ -67,7 +70,9 @@ struct Session::State {
   unsigned probes = 0;              ///< time-outs since the last acknowledgement
   unsigned probe_allowance = 0;     ///< packets that may pass the congestion window
   unsigned reorder_step = 0;        ///< how much reordering was seen
-  std::uint64_t reorder_round = 0;  ///< no second step before this packet is acknowledged
+  DurationNs reorder_delay_ns = 0;  ///< the latest that a packet taken for lost has come
+  std::uint64_t reorder_from = 0;   ///< packets sent before the last step do not cause another
+  std::uint64_t round_end = 0;      ///< a round trip is over when this packet is acknowledged
   unsigned quiet_rounds = 0;        ///< since reordering was last seen
   std::uint32_t mixed_in_a_row = 0;
   bool ack_due = false;

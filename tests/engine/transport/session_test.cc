@@ -222,6 +222,18 @@ TEST(Session, never_has_more_in_flight_than_the_peer_can_hold) {
   EXPECT_GT(most, jumbo().peer_receive_queue_bytes / 2);
 }
 
+// W-22
+TEST(Session, learns_to_wait_for_reordered_packets) {
+  LinkConfig link;
+  link.jitter_ns = 300 * kMicrosecondNs;
+  PairWorld world(5, link);
+  for (int index = 0; index < 20; ++index) world.plan(0, {1'000'000});
+  run_to_the_end(world);
+  const SessionCounters& counters = world.session(0).counters();
+  EXPECT_GT(counters.packets_spurious, 0U);
+  EXPECT_LT(counters.packets_spurious, counters.packets_sent / 50);
+}
+
 // W-45
 TEST(Session, a_small_message_does_not_wait_behind_a_large_one) {
   LinkConfig link;
