@@ -653,8 +653,10 @@ TEST_F(Served, answers_a_call) {
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[1].submission.flags, kSubmitReply);
   EXPECT_EQ(seen[1].submission.level, static_cast<std::uint8_t>(Level::kAccepted));
-  ASSERT_TRUE(engine->wait_until_released(2));  // the request, marked as answered, and the reply
-  EXPECT_EQ(engine->releases()[0].flags, static_cast<std::uint32_t>(kReleaseReplied));
+  // The request, marked as answered, and the reply; in either order.
+  ASSERT_TRUE(engine->wait_until_released(2));
+  const auto releases = engine->releases();
+  EXPECT_EQ(releases[0].flags + releases[1].flags, static_cast<std::uint32_t>(kReleaseReplied));
 }
 
 TEST_F(Served, a_call_that_is_only_released_has_no_reply) {

@@ -1,0 +1,101 @@
+#include "ipc/attach_socket.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace ringwire::ipc {
+namespace {
+
+struct AttachSocket : testing::Test {
+  AttachSocket() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0); }
+  ~AttachSocket() override {
+    close(ends[0]);
+    if (ends[1] >= 0) close(ends[1]);
+  }
+  static AttachHeader header(std::uint32_t body_bytes) {
+    return {.magic = kAttachMagic,
+            .type = static_cast<std::uint32_t>(AttachType::kDrop),
+            .request = 5,
+            .status = 0,
+            .body_bytes = body_bytes};
+  }
+  int ends[2] = {-1, -1};
+  Datagram datagram;
+};
+
+TEST_F(AttachSocket, carries_a_body_and_descriptors) {
+  const FileRequest body{.channel = 1, .file = 2, .bytes = 3};
+  const int sent[2] = {ends[0], ends[1]};
+  ASSERT_EQ(
+      send_datagram(ends[0], header(sizeof body), std::as_bytes(std::span(&body, 1)), sent, 0),
+      SocketResult::kDone);
+  ASSERT_EQ(receive_datagram(ends[1], datagram, 0), SocketResult::kDone);
+  EXPECT_EQ(datagram.header().request, 5u);
+  ASSERT_TRUE(datagram.body_as<FileRequest>().has_value());
+  EXPECT_EQ(datagram.body_as<FileRequest>()->bytes, 3u);
+  EXPECT_FALSE(datagram.body_as<HelloRequest>().has_value()) << "another size";
+  EXPECT_EQ(datagram.descriptor_count(), 2u);
+  const int taken = datagram.take_descriptor(0);
+  EXPECT_NE(fcntl(taken, F_GETFD) & FD_CLOEXEC, 0);
+  close(taken);
+  EXPECT_EQ(datagram.take_descriptor(0), -1) << "taken once";
+  EXPECT_EQ(datagram.take_descriptor(2), -1);
+}
+
+TEST_F(AttachSocket, descriptors_that_nobody_takes_are_closed) {
+  const int before = dup(ends[0]);
+  close(before);
+  ASSERT_EQ(send_datagram(ends[0], header(0), {}, std::span(ends, 1), 0), SocketResult::kDone);
+  {
+    Datagram short_lived;
+    ASSERT_EQ(receive_datagram(ends[1], short_lived, 0), SocketResult::kDone);
+    ASSERT_EQ(short_lived.descriptor_count(), 1u);
+  }
+  const int after = dup(ends[0]);
+  EXPECT_EQ(after, before) << "the lowest free number is the same as before";
+  close(after);
+}
+
+TEST_F(AttachSocket, tells_nothing_yet_from_hung_up) {
+  EXPECT_EQ(receive_datagram(ends[0], datagram, 0), SocketResult::kTimeout);
+  close(ends[1]);
+  ends[1] = -1;
+  EXPECT_EQ(receive_datagram(ends[0], datagram, 0), SocketResult::kClosed);
+  EXPECT_EQ(send_datagram(ends[0], header(0), {}, {}, 0), SocketResult::kClosed);
+}
+
+struct Bad {
+  const char* name;
+  std::vector<unsigned char> bytes;
+};
+
+TEST_F(AttachSocket, refuses_datagrams_of_a_wrong_form) {
+  std::vector<unsigned char> good(sizeof(AttachHeader));
+  const AttachHeader right = header(0);
+  std::memcpy(good.data(), &right, sizeof right);
+  std::vector<unsigned char> magic = good;
+  magic[0] = 0;
+  std::vector<unsigned char> longer = good;
+  longer.push_back(1);
+  std::vector<unsigned char> shorter(good.begin(), good.end() - 1);
+  std::vector<unsigned char> huge(kMaxDatagramBytes + 1);
+  std::memcpy(huge.data(), &right, sizeof right);
+  for (const Bad& row : {Bad{"magic", magic}, Bad{"longer than it says", longer},
+                         Bad{"half a header", shorter}, Bad{"too long", huge}}) {
+    ASSERT_EQ(::send(ends[0], row.bytes.data(), row.bytes.size(), 0),
+              static_cast<ssize_t>(row.bytes.size()));
+    EXPECT_EQ(receive_datagram(ends[1], datagram, 0), SocketResult::kMalformed) << row.name;
+  }
+}
+
+TEST_F(AttachSocket, refuses_more_descriptors_than_there_may_be) {
+  const std::vector<int> many(kMaxDescriptors + 1, ends[0]);
+  EXPECT_EQ(send_datagram(ends[0], header(0), {}, many, 0), SocketResult::kSystem);
+}
+
+}  // namespace
+}  // namespace ringwire::ipc

@@ -1,0 +1,61 @@
+#include "ipc/status_page.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace ringwire::ipc {
+namespace {
+
+struct StatusPageTest : testing::Test {
+  std::vector<std::uint64_t> memory = std::vector<std::uint64_t>(kStatusBytes / 8);
+  std::byte* data = reinterpret_cast<std::byte*>(memory.data());
+  StatusPageWriter writer{data};
+  StatusPage page{data};
+};
+
+TEST_F(StatusPageTest, is_valid_once_begun) {
+  EXPECT_FALSE(page.valid());
+  writer.begin({1, 2}, 0);
+  EXPECT_TRUE(page.valid());
+  EXPECT_EQ(page.node_count(), 0u);
+}
+
+TEST_F(StatusPageTest, S50_an_index_keeps_its_name) {
+  writer.begin({1, 2}, 0);
+  EXPECT_EQ(writer.node("a"), 0u);
+  EXPECT_EQ(writer.node("b"), 1u);
+  EXPECT_EQ(writer.node("a"), 0u);
+  writer.set_node(1, NodeState::kDown, 1);
+  EXPECT_EQ(page.find("b"), 1u);
+  EXPECT_EQ(page.name(1), "b");
+  EXPECT_EQ(page.node_state(1), static_cast<std::uint32_t>(NodeState::kDown));
+  EXPECT_EQ(page.node_role(1), 1u);
+  EXPECT_EQ(page.find("c"), kNoNode);
+  EXPECT_EQ(page.name(2), "");
+}
+
+TEST_F(StatusPageTest, refuses_names_that_do_not_fit_and_nodes_beyond_the_page) {
+  writer.begin({1, 2}, 0);
+  EXPECT_EQ(writer.node(""), kNoNode);
+  EXPECT_EQ(writer.node(std::string(64, 'n')), kNoNode);
+  EXPECT_EQ(writer.node(std::string(63, 'n')), 0u);
+  for (std::uint32_t index = 1; index < kMaxNodes; ++index)
+    ASSERT_EQ(writer.node(std::to_string(index)), index);
+  EXPECT_EQ(writer.node("one more"), kNoNode);
+}
+
+TEST_F(StatusPageTest, S51_a_reader_stays_inside_whatever_the_page_says) {
+  writer.begin({1, 2}, 0);
+  writer.node("a");
+  reinterpret_cast<StatusHeader*>(data)->node_count = 0xffff'ffff;
+  reinterpret_cast<NodeRecord*>(data + kStatusRecordsOffset)->name_bytes = 0xffff'ffff;
+  EXPECT_EQ(page.node_count(), kMaxNodes);
+  EXPECT_EQ(page.name(0), "");
+  EXPECT_EQ(page.name(kMaxNodes), "");
+  EXPECT_EQ(page.find("a"), kNoNode);
+}
+
+}  // namespace
+}  // namespace ringwire::ipc
