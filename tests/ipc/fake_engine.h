@@ -148,6 +148,9 @@ class FakeEngine {
   bool wait_for_submissions(std::size_t count) {
     return wait_until([&] { return seen_.size() >= count; });
   }
+  bool wait_until_served() {
+    return wait_until([&] { return serves_ > 0; });
+  }
   bool wait_until_released(std::size_t count) {
     return wait_until([&] { return releases_.size() >= count; });
   }
@@ -301,6 +304,7 @@ class FakeEngine {
   }
 
   void drop(int fd) {
+    for (auto& [number, channel] : attachments_.at(fd).channels) pump(*channel);
     for (auto& [number, channel] : attachments_.at(fd).channels) forget(channel.get());
     attachments_.erase(fd);
     close(fd);
@@ -323,6 +327,8 @@ class FakeEngine {
         return on_open(fd, attachment, request);
       case AttachType::kChannelClose: {
         const auto body = request.body_as<ChannelRequest>().value();
+        // What was put into the queues before still counts.
+        pump(*attachment.channels.at(body.channel));
         forget(attachment.channels.at(body.channel).get());
         attachment.channels.erase(body.channel);
         return answer(fd, request, AttachStatus::kOk);
@@ -360,6 +366,11 @@ class FakeEngine {
         const auto body = request.body_as<ServeRequest>().value();
         servers_.push_back(
             {attachment.channels.at(body.channel).get(), static_cast<std::uint16_t>(body.service)});
+        {
+          const std::lock_guard lock(mutex_);
+          ++serves_;
+        }
+        changed_.notify_all();
         return answer(fd, request, AttachStatus::kOk);
       }
       case AttachType::kUnserve: {
@@ -666,6 +677,7 @@ class FakeEngine {
   std::vector<Id128> hello_ids_;
   std::uint64_t adopted_bytes_ = 0;
   std::size_t bells_ = 0;
+  std::size_t serves_ = 0;
 
   std::thread thread_;
 };
