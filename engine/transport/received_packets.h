@@ -1,5 +1,5 @@
 // Which packet numbers have arrived: the duplicate window (in the manner of RFC 6479) and the
-// source of acknowledgements (docs/wire.md W-20, W-21). One bitmap serves both, so that each
+// source of acknowledgements (docs/wire.md W-4, W-20, W-21). One bitmap serves both, so that each
 // acknowledgement repeats all that is known of the window. One thread; hot.
 #pragma once
 

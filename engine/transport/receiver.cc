@@ -179,6 +179,7 @@ void Receiver::drop_window(Slot& slot) {
   free_windows_.push_back(slot.window);
 }
 
+// W-18, W-28
 ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
   Slot& slot = slots_[numbers_.slot_of(number)];
   const std::uint32_t generation = numbers_.generation_of(number);
@@ -251,6 +252,7 @@ void Receiver::commit(std::uint32_t number, std::uint64_t fragment, EventBatch& 
   if (slot.level == Level::kNone) settle(number, Ending::kDone, Reason::kNone);
 }
 
+// W-14
 void Receiver::update_grant(Slot& slot) {
   Window& window = windows_[slot.window];
   const std::uint64_t wanted = std::min(slot.fragment_count, slot.arrived + grant_fragments_);
@@ -260,6 +262,7 @@ void Receiver::update_grant(Slot& slot) {
   if (window.grant_link.list == 0) grants_.push_back(windows_, slot.window);
 }
 
+// W-15
 void Receiver::accept(std::uint32_t number, std::byte* extent) {
   Slot* slot = find(number);
   if (slot == nullptr || slot->phase != Phase::kOpened) return;  // withdrawn meanwhile

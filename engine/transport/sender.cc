@@ -50,6 +50,7 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
     fits = header_bytes <= body_bytes_;
     small = fits && header.payload_bytes <= body_bytes_ - header_bytes;
   }
+  // W-13
   const bool announced = !small && header.payload_bytes > kUnscheduledBytes;
   const bool reply = (header.flags & wire::kReply) != 0;
   const std::uint8_t service_class = valid && !reply ? services_.class_of(header.service) : 0;
@@ -124,6 +125,7 @@ void Sender::withdraw(std::uint32_t number) {
   end(*slot, Ending::kFailed, Reason::kCancelled, false);
 }
 
+// W-27
 bool Sender::on_result(const wire::ResultItem& result) {
   Slot& slot = slots_[numbers_.slot_of(result.number)];
   const std::int32_t order =
@@ -144,6 +146,7 @@ bool Sender::on_result(const wire::ResultItem& result) {
   return true;
 }
 
+// W-24
 bool Sender::on_grant(const wire::GrantItem& grant) {
   Slot& slot = slots_[numbers_.slot_of(grant.number)];
   const std::int32_t order =
@@ -157,6 +160,7 @@ bool Sender::on_grant(const wire::GrantItem& grant) {
   return true;
 }
 
+// W-25, W-42
 bool Sender::on_credit(const wire::CreditItem& credit) {
   if (credit.service >= kServiceClasses || credit.window_messages > numbers_.slots() ||
       credit.window_bytes > kMaxWindowBytes)

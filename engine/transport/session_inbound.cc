@@ -12,6 +12,7 @@ bool Session::State::on_packet(TimeNs at, std::span<const std::byte> packet, Eve
   note_time(at);
   if (closed) return false;
   const auto header = wire::decode_frame_header(packet);
+  // W-2, W-3
   if (!header || header->connection_id != config.local_connection_id) {
     ++counters.dropped_bad_packet;
     return false;
@@ -114,7 +115,7 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
   const auto verdict = [](bool ok) { return ok ? ItemVerdict::kOk : ItemVerdict::kViolation; };
   switch (type) {
     case ItemType::kPadding:
-    case ItemType::kPing:
+    case ItemType::kPing:  // W-26: being taken in is the answer
       return ItemVerdict::kOk;
     case ItemType::kAck: {
       wire::AckItem ack;

@@ -5,6 +5,7 @@
 
 #include "engine/transport/limits.h"
 #include "engine/wire/frame.h"
+#include "engine/wire/items.h"
 #include "pair_world.h"
 
 namespace ringwire::transport {
@@ -369,7 +370,63 @@ TEST(Session, closing_ends_every_open_message_and_tells_the_peer) {
   EXPECT_EQ(world.session(1).send({}, number), SendVerdict::kClosed);
 }
 
-// W-20
+// W-3
+TEST(Session, drops_what_is_addressed_to_another_connection) {
+  PairWorld world(18);
+  std::vector<std::byte> frame(wire::kFrameOverheadBytes + 1, std::byte{9});  // a PING
+  wire::encode_frame_header({wire::FrameKind::kMixed, 101, 1}, frame);
+  wire::seal_clear(frame);
+  EXPECT_FALSE(world.inject(0, frame));
+  EXPECT_EQ(world.session(0).counters().dropped_bad_packet, 1U);
+  EXPECT_TRUE(world.inject(1, frame));
+}
+
+// W-19
+TEST(Session, a_long_message_of_level_none_ends_when_it_has_arrived) {
+  PairWorld world(19);
+  world.end(1).host.stuck_services = {""};
+  world.plan(0, {10'000, "", Level::kNone});
+  ASSERT_TRUE(world.run([&] { return world.all_ended(0); }));
+  EXPECT_EQ(world.end(0).outcomes[0].kind, EventKind::kSent);
+  EXPECT_EQ(world.end(1).held.size(), 1U);
+}
+
+// W-25, W-42
+TEST(Session, a_credit_that_was_overtaken_takes_nothing_back) {
+  PairWorld world(20);
+  std::byte body[wire::kMaxCreditBytes];
+  ByteWriter writer(body);
+  wire::encode_credit(writer, {1, 1, 256});
+  std::vector<std::byte> frame(writer.written_bytes() + wire::kFrameOverheadBytes);
+  std::ranges::copy(writer.written(), frame.begin() + wire::kFrameHeaderBytes);
+  wire::encode_frame_header({wire::FrameKind::kMixed, 100, 1}, frame);
+  wire::seal_clear(frame);
+  ASSERT_TRUE(world.inject(0, frame));
+  for (std::uint32_t count = 0; count < kInitialWindowMessages; ++count) {
+    world.plan(0, {10});
+    EXPECT_EQ(world.send(0, count), SendVerdict::kTaken);
+  }
+}
+
+// W-51
+TEST(Session, acknowledges_even_when_its_window_is_full) {
+  PairWorld world(21);
+  bool silent = true;
+  std::size_t acks = 0;
+  world.tap = [&](std::size_t from, std::span<const std::byte> packet) {
+    if (from == 0 && packet[wire::kFrameHeaderBytes] == std::byte{1}) ++acks;
+    return from == 1 || !silent;
+  };
+  for (int index = 0; index < 2; ++index) world.plan(0, {kUnscheduledBytes});
+  ASSERT_TRUE(world.run([&] { return world.session(0).bytes_in_flight() > 63 * 1'024; }));
+  EXPECT_EQ(acks, 0U);
+  world.session(1).ping();
+  ASSERT_TRUE(world.run([&] { return acks > 0; }));
+  silent = false;
+  run_to_the_end(world);
+}
+
+// W-20, W-26
 TEST(Session, a_ping_is_answered) {
   PairWorld world(15);
   world.session(0).ping();
