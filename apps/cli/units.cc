@@ -34,6 +34,7 @@ constexpr std::array kDurationUnits{
     Unit{"ms", 1'000'000},
     Unit{"s", 1'000'000'000},
     Unit{"m", 60'000'000'000},
+    Unit{"min", 60'000'000'000},
     Unit{"h", 3'600'000'000'000},
 };
 

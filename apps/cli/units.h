@@ -15,8 +15,8 @@ namespace ringwire::cli {
 /// refused because people disagree about what it means.
 [[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 
-/// Read a duration in ns: digits, at most six decimals, and ns, us, ms, s, m or h. A bare number is
-/// refused, except 0: its unit would be a guess.
+/// Read a duration in ns: digits, at most six decimals, and ns, us, ms, s, min (or m) or h. A bare
+/// number is refused, except 0: its unit would be a guess.
 [[nodiscard]] std::optional<std::int64_t> parse_duration(std::string_view text);
 
 /// Read an unsigned 64-bit number, decimal or with 0x in hexadecimal.
