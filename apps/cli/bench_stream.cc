@@ -161,8 +161,9 @@ void BenchThread::ask_receivers(BenchResult& result) {
     rw_message* reply = nullptr;
     if (rw_call(channel_.get(), &target, question.data(), question.size(), &options, &reply,
                 nullptr) != RW_OK) {
+      // No second try with the next key: each may cost the whole timeout.
       complete = false;
-      continue;
+      break;
     }
     Answer answer;
     complete = read_answer(payload_of(reply), answer) && complete;

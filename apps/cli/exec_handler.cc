@@ -10,11 +10,11 @@ namespace {
 
 std::string flag_words(std::uint32_t flags) {
   constexpr std::pair<std::uint32_t, const char*> kWords[] = {{RW_FLAG_REDELIVERED, "redelivered"},
-                                                        {RW_FLAG_DEGRADED, "degraded"},
-                                                        {RW_FLAG_BROADCAST, "broadcast"},
-                                                        {RW_FLAG_REPLICA, "replica"},
-                                                        {RW_FLAG_MERGE, "merge"},
-                                                        {RW_FLAG_CALL, "call"}};
+                                                              {RW_FLAG_DEGRADED, "degraded"},
+                                                              {RW_FLAG_BROADCAST, "broadcast"},
+                                                              {RW_FLAG_REPLICA, "replica"},
+                                                              {RW_FLAG_MERGE, "merge"},
+                                                              {RW_FLAG_CALL, "call"}};
   std::string words;
   for (const auto& [flag, word] : kWords) {
     if ((flags & flag) != 0) words += fmt::format("{}{}", words.empty() ? "" : ",", word);

@@ -46,9 +46,7 @@ ExitCode run(int argc, char** argv) {
   add_serve(app, shell);
   add_bench(app, shell);
   add_wait(app, shell);
-#ifdef RINGWIRE_CLI_CONF
   add_conf(app, shell);
-#endif
   add_version(app, shell);
   try {
     app.parse(argc, argv);

@@ -47,8 +47,6 @@ void add_serve(CLI::App& app, Shell& shell);
 void add_bench(CLI::App& app, Shell& shell);
 void add_wait(CLI::App& app, Shell& shell);
 void add_version(CLI::App& app, Shell& shell);
-#ifdef RINGWIRE_CLI_CONF
 void add_conf(CLI::App& app, Shell& shell);
-#endif
 
 }  // namespace ringwire::cli

@@ -1,10 +1,12 @@
 // The real program, as a shell sees it: exit codes, and what is said on standard error.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 
 namespace ringwire::cli {
@@ -82,6 +84,8 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
       {"bench echo --threads 0", "--threads"},
       {"bench stream --window 1000000", "--window"},
       {"bench echo --count 2 --threads 3", "--count"},
+      {"conf", "subcommand"},
+      {"conf check", "FILE"},
       {"wait", "--state"},
       {"wait --state asleep", "asleep"},
   };
@@ -96,7 +100,8 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
 TEST(Command, has_help_everywhere) {
   for (const std::string verb :
        {"", "status", "nodes", "slots", "attachments", "drops", "send", "serve", "bench",
-        "bench echo", "bench stream", "bench large", "bench failover", "wait", "version"}) {
+        "bench echo", "bench stream", "bench large", "bench failover", "wait", "conf", "conf new",
+        "conf check", "conf show", "version"}) {
     const Ran ran = run(verb + " --help");
     EXPECT_EQ(ran.exit_code, 0) << verb;
     EXPECT_TRUE(says(ran, "Usage")) << verb << "\n" << ran.output;
@@ -114,6 +119,55 @@ TEST(Command, refuses_a_key_beyond_the_limit) {
   const Ran ran = run("send --key " + std::string(1'025, 'k'));
   EXPECT_EQ(ran.exit_code, 2);
   EXPECT_TRUE(says(ran, "1024 at most")) << ran.output;
+}
+
+// A file in a directory of its own, gone with the test.
+class FileOfText {
+ public:
+  explicit FileOfText(const std::string& text) {
+    std::string pattern = ::testing::TempDir() + "ringwire-XXXXXX";
+    const int fd = ::mkstemp(pattern.data());
+    EXPECT_GE(fd, 0);
+    ::close(fd);
+    path_ = pattern;
+    std::ofstream(path_) << text;
+  }
+  ~FileOfText() { std::remove(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST(Conf, check_tells_the_place_and_the_nearest_name) {
+  const FileOfText file("[cluster]\nnmae = \"orders\"\n");
+  const Ran ran = run("conf check " + file.path());
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_TRUE(says(ran, ":2:1")) << ran.output;
+  EXPECT_TRUE(says(ran, "\"name\"")) << ran.output;
+}
+
+TEST(Conf, check_accepts_what_new_writes) {
+  const Ran fresh = run("conf new");
+  EXPECT_EQ(fresh.exit_code, 0);
+  const FileOfText file(fresh.output);
+  const Ran ran = run("conf check --json " + file.path());
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  EXPECT_TRUE(says(ran, "\"valid\":true")) << ran.output;
+}
+
+TEST(Conf, check_names_a_file_that_is_not_there) {
+  const Ran ran = run("conf check /nowhere/node.toml");
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_TRUE(says(ran, "/nowhere/node.toml")) << ran.output;
+}
+
+TEST(Conf, show_tells_where_each_setting_comes_from) {
+  const FileOfText file("[cluster]\nname = \"orders\"\n");
+  const Ran ran = run("conf show --json -f " + file.path() + " -o node.name=b");
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  EXPECT_TRUE(says(ran, R"({"key":"node.name","value":"b","origin":"-o"})")) << ran.output;
+  EXPECT_TRUE(says(ran, R"("key":"cluster.name","value":"orders","origin":")")) << ran.output;
 }
 
 }  // namespace
