@@ -63,8 +63,8 @@ void print_json(const BenchOptions& options, const BenchResult& result,
 
 void print_text(const BenchOptions& options, const BenchResult& result) {
   const Rates rates = rates_of(options, result);
-  fmt::print("{} of {}, {} threads, {}\n", options.pattern_name,
-             format_bytes(options.payload_bytes), options.threads,
+  fmt::print("{} of {}, {} thread{}, {}\n", options.pattern_name,
+             format_bytes(options.payload_bytes), options.threads, options.threads == 1 ? "" : "s",
              format_duration(result.elapsed_ns));
   fmt::print("  messages   {}  ({}/s, {}/s)\n", format_count(result.messages),
              rates.messages_per_s < 100

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <exception>
+#include <string>
 
 #include "apps/cli/shell.h"
 #include "apps/cli/terminal.h"
@@ -32,6 +33,25 @@ std::string help_command(const CLI::App& app) {
   }
 }
 
+// A mistyped command would be told as a missing one: the parser keeps the word for an option's
+// value.
+void refuse_unknown_command(CLI::App& app, int argc, char** argv) {
+  CLI::App* at = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const std::string word = argv[i];
+    const auto named =
+        at->get_subcommands([&word](CLI::App* command) { return command->get_name() == word; });
+    CLI::App* next = named.empty() ? nullptr : named.front();
+    if (next == nullptr && at->get_require_subcommand_min() == 0) return;
+    if (next == nullptr) {
+      const std::string scope = at == &app ? "" : at->get_name() + " ";
+      throw CommandError(ExitCode::kUsage, fmt::format("unknown command \"{}{}\"", scope, word), {},
+                         fmt::format("ringwire {}--help", scope));
+    }
+    at = next;
+  }
+}
+
 ExitCode run(int argc, char** argv) {
   CLI::App app("Messages of any size between programs on many machines.", "ringwire");
   Shell shell;
@@ -48,6 +68,7 @@ ExitCode run(int argc, char** argv) {
   add_wait(app, shell);
   add_conf(app, shell);
   add_version(app, shell);
+  refuse_unknown_command(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

@@ -65,7 +65,7 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
   };
   const Row rows[] = {
       {"", "subcommand"},
-      {"nonsense", "nonsense"},
+      {"nonsense", "\"nonsense\""},
       {"status --nonsense", "--nonsense"},
       {"slots --hash twelve", "twelve"},
       {"slots --hash 1 --key k", "--key"},
@@ -79,6 +79,7 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
       {"serve --echo --threads 0", "--threads"},
       {"serve --echo --order sideways", "sideways"},
       {"bench", "subcommand"},
+      {"bench sideways", "\"bench sideways\""},
       {"bench echo --size 1K", "size"},
       {"bench echo --duration 3", "duration"},
       {"bench echo --threads 0", "--threads"},
