@@ -37,7 +37,7 @@ void ExtentMaps::let_go(ExtentMap& map) {
   idle_bytes_ += map.file.bytes();
   ++idle_count_;
   while ((idle_bytes_ > kMaxIdleMapBytes || idle_count_ > kMaxIdleMaps) &&
-         drop_least_recent(kNeverNs)) {
+         drop_least_recent(map.used)) {  // not this one: it may come again
   }
 }
 

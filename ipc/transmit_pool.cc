@@ -66,8 +66,10 @@ int TransmitPool::adopt(AttachLink& link, std::uint32_t number, const MemoryFile
 }
 
 void TransmitPool::give_back(AttachLink& link, const Extent& extent) {
-  pool_.give_back(extent, monotonic_ns());
-  while (pool_.free_large_bytes() > kMaxIdleLargeBytes && evict_one(link, kNeverNs)) {
+  const TimeNs now = monotonic_ns();
+  pool_.give_back(extent, now);
+  // Never the one that has just come back: who sends one huge message after another uses it again.
+  while (pool_.free_large_bytes() > kMaxIdleLargeBytes && evict_one(link, now)) {
   }
 }
 

@@ -14,7 +14,7 @@ namespace ringwire::ipc {
 
 /// 64 arena files of 1 MiB: as much as a thousand 64 KiB messages under way.
 inline constexpr std::uint32_t kMaxArenaFiles = 64;
-/// Idle large files beyond this are given back to the system at once.
+/// Idle large files beyond this are given back to the system at once, but for the last one used.
 inline constexpr std::uint64_t kMaxIdleLargeBytes = 64ULL << 20;
 /// Large files idle for longer are given back when the channel goes to sleep.
 inline constexpr DurationNs kLargeIdleNs = kSecondNs;
