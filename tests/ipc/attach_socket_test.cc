@@ -73,6 +73,7 @@ struct Bad {
   std::vector<unsigned char> bytes;
 };
 
+// S-30.
 TEST_F(AttachSocket, refuses_datagrams_of_a_wrong_form) {
   std::vector<unsigned char> good(sizeof(AttachHeader));
   const AttachHeader right = header(0);

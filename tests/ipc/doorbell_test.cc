@@ -22,6 +22,7 @@ struct Doorbell : testing::Test {
   Ringer ringer;
 };
 
+// S-21.
 TEST_F(Doorbell, rings_once_for_each_sleep) {
   EXPECT_FALSE(ringer.must_ring(kAsleep));
   sleeper.arm(kAsleep);
@@ -53,6 +54,7 @@ TEST_F(Doorbell, latch_stays_up) {
 
 // A consumer that sleeps after every entry and a producer that rings only when told to: a lost
 // wake-up would leave poll waiting until its deadline.
+// S-20.
 TEST_F(Doorbell, loses_no_wake_up_between_two_threads) {
   constexpr std::uint64_t kCount = 20'000;
   std::uint64_t entries[8] = {};

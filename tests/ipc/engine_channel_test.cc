@@ -166,6 +166,7 @@ TEST_F(EngineChannelTest, wakes_a_sleeping_program_once) {
   EXPECT_EQ(read(engine->program_event(), bytes, sizeof bytes), 1);
 }
 
+// S-22.
 TEST_F(EngineChannelTest, wakes_a_program_that_waits_for_room) {
   submit(1);
   Submission submission{};
@@ -180,6 +181,7 @@ TEST_F(EngineChannelTest, wakes_a_program_that_waits_for_room) {
   EXPECT_TRUE(readable(engine->program_event()));
 }
 
+// S-23.
 TEST_F(EngineChannelTest, parks_only_when_nothing_waits) {
   EXPECT_TRUE(engine->park(1));
   EXPECT_NE(parked_word(1), 0u);
@@ -193,6 +195,31 @@ TEST_F(EngineChannelTest, parks_only_when_nothing_waits) {
   EXPECT_FALSE(engine->park(0));
 }
 
+// S-23: a worker that found a delivery queue full is rung when the program has made room.
+TEST_F(EngineChannelTest, does_not_park_when_room_came_in_a_full_delivery_queue) {
+  while (engine->claim_delivery(0) != nullptr) {
+  }
+  engine->publish_deliveries(0);
+  EXPECT_TRUE(engine->park(0)) << "still full";
+  Delivery got{};
+  ASSERT_TRUE(deliveries[0].poll(got));
+  EXPECT_TRUE(deliveries[0].publish_noting_full()) << "the program rings for this";
+  EXPECT_FALSE(engine->park(0)) << "room came";
+  EXPECT_TRUE(engine->park(0)) << "asked once";
+  ASSERT_TRUE(deliveries[0].poll(got));
+  EXPECT_FALSE(deliveries[0].publish_noting_full()) << "it was not full any more";
+}
+
+// S-13: what the program changes after the copy changes nothing.
+TEST_F(EngineChannelTest, a_polled_submission_is_a_copy) {
+  submit(1);
+  Submission submission{};
+  ASSERT_TRUE(engine->poll_submission(submission));
+  reinterpret_cast<Submission*>(up.data() + kHeaderBytes)->sequence = 99;
+  EXPECT_EQ(submission.sequence, 1u);
+}
+
+// S-24.
 TEST_F(EngineChannelTest, clears_a_bell_without_blocking) {
   const int bell = engine->worker_bell(0);
   const int flags = fcntl(bell, F_GETFL);
@@ -271,6 +298,7 @@ struct BadOpen {
   void (*spoil)(ChannelOpenRequest&, UpHeader&);
 };
 
+// S-3.
 TEST(EngineChannelOpen, refuses_files_that_break_a_rule) {
   const BadOpen rows[] = {
       {"magic", [](ChannelOpenRequest&, UpHeader& header) { header.magic = 1; }},

@@ -58,8 +58,9 @@ struct FakeOptions {
   std::uint64_t max_message_bytes = 0;
   std::uint32_t max_channels = 8;
   std::uint64_t quota_used_limit = ~0ULL;
-  bool hold = false;     ///< give no outcomes until release_held()
-  bool stalled = false;  ///< take no submissions until set_stalled(false)
+  bool shared_file = false;  ///< deliver all payloads from the front of one file
+  bool hold = false;         ///< give no outcomes until release_held()
+  bool stalled = false;      ///< take no submissions until set_stalled(false)
   std::vector<std::string> nodes = {"alpha", "beta"};
 };
 
@@ -173,6 +174,10 @@ class FakeEngine {
   Id128 hello_id(std::size_t index) {
     const std::lock_guard lock(mutex_);
     return hello_ids_.at(index);
+  }
+  std::size_t maps() {
+    const std::lock_guard lock(mutex_);
+    return maps_;
   }
   std::size_t bells() {
     const std::lock_guard lock(mutex_);
@@ -351,6 +356,10 @@ class FakeEngine {
         const auto found = out_files_.find(body.file);
         if (found == out_files_.end()) return answer(fd, request, AttachStatus::kUnknown);
         const int descriptor = found->second.open_read_only();
+        {
+          const std::lock_guard lock(mutex_);
+          ++maps_;
+        }
         const FileAnswer about{.bytes = found->second.bytes()};
         answer(fd, request, about, std::span(&descriptor, 1));
         close(descriptor);
@@ -580,8 +589,10 @@ class FakeEngine {
       std::memcpy(entry.inline_bytes, seen.key.data(), seen.key.size());
       std::memcpy(entry.inline_bytes + seen.key.size(), seen.payload.data(), seen.payload.size());
     } else {
-      entry.extent_file = ++last_file_;
-      auto file = MemoryFile::create("in", seen.key.size() + seen.payload.size());
+      entry.extent_file = options_.shared_file ? 1 : ++last_file_;
+      auto file = options_.shared_file && out_files_.contains(1)
+                      ? Result<MemoryFile, MemoryError>(std::move(out_files_.at(1)))
+                      : MemoryFile::create("in", seen.key.size() + seen.payload.size());
       std::memcpy(file.value().data(), seen.key.data(), seen.key.size());
       std::memcpy(file.value().data() + seen.key.size(), seen.payload.data(), seen.payload.size());
       entry.payload_offset = seen.key.size();
@@ -678,6 +689,7 @@ class FakeEngine {
   std::uint64_t adopted_bytes_ = 0;
   std::size_t bells_ = 0;
   std::size_t serves_ = 0;
+  std::size_t maps_ = 0;
 
   std::thread thread_;
 };

@@ -17,6 +17,7 @@ MemoryFile make(std::uint64_t bytes) {
   return std::move(file).value();
 }
 
+// S-2.
 TEST(MemoryFile, is_committed_private_and_sealed) {
   MemoryFile file = make(10'000);
   EXPECT_EQ(file.bytes(), 12'288u);
@@ -37,6 +38,7 @@ TEST(MemoryFile, shows_its_bytes_to_who_adopts_it) {
   EXPECT_EQ(adopted.value().data()[100], std::byte{42});
 }
 
+// S-1.
 TEST(MemoryFile, read_only_descriptor_cannot_be_mapped_for_writing) {
   MemoryFile file = make(4'096);
   const int descriptor = file.open_read_only();
@@ -45,6 +47,7 @@ TEST(MemoryFile, read_only_descriptor_cannot_be_mapped_for_writing) {
   close(descriptor);
 }
 
+// S-2.
 TEST(MemoryFile, refuses_what_it_should_not_adopt) {
   MemoryFile file = make(8'192);
   auto smaller = MemoryFile::adopt(dup(file.descriptor()), 4'096);

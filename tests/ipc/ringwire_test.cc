@@ -129,6 +129,7 @@ TEST_F(Ringwire, refuses_a_path_that_no_socket_can_have) {
   EXPECT_EQ(rw_client_open(&how, &client), RW_EINVAL);
 }
 
+// S-31.
 TEST_F(Ringwire, names_both_versions_when_they_do_not_fit) {
   FakeOptions options;
   options.attach_version = 77;
@@ -153,6 +154,7 @@ TEST_F(Ringwire, opens_only_so_many_channels) {
   EXPECT_EQ(rw_channel_open(client, nullptr, &third), RW_ELIMIT);
 }
 
+// S-33.
 TEST_F(Ringwire, reopened_channel_number_goes_on_with_its_sequence) {
   start();
   EXPECT_EQ(send("k", "a"), 1u);
@@ -225,6 +227,7 @@ struct Shape {
   bool key_in_extent;
 };
 
+// S-40.
 TEST_F(Ringwire, puts_up_to_128_bytes_into_the_queue_entry) {
   start();
   const Shape rows[] = {
@@ -337,6 +340,7 @@ TEST_F(Ringwire, blocks_for_room_and_goes_on_when_there_is_some) {
     EXPECT_EQ(seen[static_cast<std::size_t>(index)].payload, std::to_string(index));
 }
 
+// S-45.
 TEST_F(Ringwire, keeps_the_span_of_outstanding_sends_bounded) {
   FakeOptions options;
   options.hold = true;
@@ -420,6 +424,7 @@ TEST_F(Ringwire, takes_a_cancelled_loan_back_and_refuses_it_afterwards) {
   EXPECT_EQ(rw_send_loan(channel, &target, &altered, nullptr, nullptr), RW_EINVAL);
 }
 
+// S-41.
 TEST_F(Ringwire, uses_large_files_again_and_returns_idle_ones) {
   start();
   const std::string payload(40u << 20, 'p');
@@ -450,6 +455,7 @@ TEST_F(Ringwire, says_too_large_for_what_never_fits) {
   EXPECT_EQ(rw_loan(channel, payload.size(), &loan), RW_ETOOLARGE);
 }
 
+// S-42.
 TEST_F(Ringwire, waits_for_memory_that_is_under_way) {
   FakeOptions options;
   options.hold = true;
@@ -556,6 +562,7 @@ TEST_F(Served, verdict_reaches_the_engine) {
   EXPECT_EQ(wait(ticket).reason, static_cast<unsigned>(RW_REASON_REFUSED));
 }
 
+// S-43.
 TEST_F(Served, receives_sizes_around_every_boundary_in_place) {
   start_served();
   for (const std::size_t bytes : {0u, 1u, 127u, 128u, 129u, 65'536u, 66'560u, 66'561u, 8u << 20}) {
@@ -584,6 +591,31 @@ TEST_F(Served, receives_many_with_few_rings_of_the_bell) {
   }
   EXPECT_TRUE(engine->wait_until_released(100));
   for (rw_ticket ticket = 1; ticket <= 100; ++ticket) wait(ticket);
+}
+
+// S-35.
+TEST_F(Served, what_was_released_before_the_channel_is_closed_counts) {
+  start_served();
+  const rw_ticket ticket = send("k", "x");
+  ASSERT_EQ(rw_release(server, receive(server), RW_DONE), RW_OK);
+  rw_channel_close(server);
+  EXPECT_EQ(wait(ticket).ending, static_cast<unsigned>(RW_ENDING_DONE));
+}
+
+// S-44: one mapping of a file serves all messages in it, also after it was idle.
+TEST_F(Served, receives_from_one_file_again_and_again) {
+  FakeOptions options;
+  options.shared_file = true;
+  start_served(options);
+  for (int round = 0; round < 20; ++round) {
+    const std::string payload(1'000, static_cast<char>('a' + round));
+    const rw_ticket ticket = send("k", payload);
+    rw_message* message = receive(server);
+    EXPECT_EQ(text_of(message), payload);
+    EXPECT_EQ(rw_release(server, message, RW_DONE), RW_OK);
+    wait(ticket);
+  }
+  EXPECT_EQ(engine->maps(), 1u);
 }
 
 TEST_F(Served, nothing_to_receive_is_said_at_once_or_in_time) {
@@ -818,6 +850,7 @@ TEST_F(EventLoop, descriptor_works_on_after_an_engine_restart) {
 
 // ---- engine restart -----------------------------------------------------------------------------
 
+// S-32, S-46.
 TEST_F(Ringwire, replays_what_has_no_outcome_in_order_with_its_bytes) {
   FakeOptions options;
   options.hold = true;
@@ -857,6 +890,7 @@ TEST_F(Ringwire, does_not_replay_what_had_ended) {
   EXPECT_EQ(engine->seen().at(0).payload, "two");
 }
 
+// S-48.
 TEST_F(Served, serves_again_after_an_engine_restart) {
   start_served();
   restart_engine();
@@ -875,6 +909,7 @@ TEST_F(Served, serves_again_after_an_engine_restart) {
   serving.join();
 }
 
+// S-47.
 TEST_F(Served, message_of_the_old_engine_stays_readable_and_its_release_is_no_error) {
   start_served();
   const std::string large(300'000, 'm');
@@ -919,6 +954,7 @@ TEST_F(Ringwire, gives_up_when_no_engine_comes_back) {
   EXPECT_EQ(status.attached, 0u);
 }
 
+// S-34.
 TEST_F(Ringwire, thrown_out_stays_out_with_the_reason) {
   start();
   engine->close_attachments(AttachStatus::kMalformed, "it broke a rule");

@@ -36,6 +36,7 @@ struct Pair {
   SpscConsumer<std::uint64_t> consumer;
 };
 
+// S-11.
 TEST(SpscQueue, shows_nothing_before_it_is_published) {
   Pair pair;
   ASSERT_TRUE(pair.push(7));
@@ -47,6 +48,7 @@ TEST(SpscQueue, shows_nothing_before_it_is_published) {
   EXPECT_EQ(value, 7u);
 }
 
+// S-10.
 TEST(SpscQueue, is_full_until_the_consumer_publishes) {
   Pair pair;
   for (std::uint64_t value = 0; value < kEntries; ++value) ASSERT_TRUE(pair.push(value));
@@ -110,6 +112,7 @@ struct Jump {
   bool allowed;
 };
 
+// S-12.
 TEST(SpscQueue, consumer_breaks_on_an_impossible_tail) {
   const Jump rows[] = {
       {"nothing", 0, 0, true},         {"one", 0, 1, true},        {"the whole queue", 0, 4, true},
@@ -132,6 +135,7 @@ TEST(SpscQueue, consumer_breaks_on_an_impossible_tail) {
   }
 }
 
+// S-12.
 TEST(SpscQueue, producer_breaks_on_an_impossible_head) {
   const Jump rows[] = {
       {"one back", 0, 1, true},

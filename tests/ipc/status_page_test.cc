@@ -22,7 +22,8 @@ TEST_F(StatusPageTest, is_valid_once_begun) {
   EXPECT_EQ(page.node_count(), 0u);
 }
 
-TEST_F(StatusPageTest, S50_an_index_keeps_its_name) {
+// S-50.
+TEST_F(StatusPageTest, an_index_keeps_its_name) {
   writer.begin({1, 2}, 0);
   EXPECT_EQ(writer.node("a"), 0u);
   EXPECT_EQ(writer.node("b"), 1u);
@@ -46,7 +47,8 @@ TEST_F(StatusPageTest, refuses_names_that_do_not_fit_and_nodes_beyond_the_page) 
   EXPECT_EQ(writer.node("one more"), kNoNode);
 }
 
-TEST_F(StatusPageTest, S51_a_reader_stays_inside_whatever_the_page_says) {
+// S-51.
+TEST_F(StatusPageTest, a_reader_stays_inside_whatever_the_page_says) {
   writer.begin({1, 2}, 0);
   writer.node("a");
   reinterpret_cast<StatusHeader*>(data)->node_count = 0xffff'ffff;
