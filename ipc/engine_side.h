@@ -14,8 +14,8 @@
 namespace ringwire::ipc {
 
 struct EngineSide {
-  EngineSide(ProgramClient& client, std::shared_ptr<AttachLink> to)
-      : link(std::move(to)), maps(client) {}
+  EngineSide(ProgramClient& client, std::uint32_t channel, std::shared_ptr<AttachLink> to)
+      : link(std::move(to)), maps(client, channel) {}
 
   std::shared_ptr<AttachLink> link;
   std::unique_ptr<ProgramQueues> queues;

@@ -7,7 +7,7 @@ namespace ringwire::ipc {
 int ExtentMaps::hold(AttachLink& link, std::uint32_t number, ExtentMap*& map) {
   auto found = maps_.find(number);
   if (found == maps_.end()) {
-    const FileRequest body{.channel = 0, .file = number, .bytes = 0};
+    const FileRequest body{.channel = channel_, .file = number, .bytes = 0};
     Datagram answer;
     if (const int error =
             client_.request(link, AttachType::kMap, std::as_bytes(std::span(&body, 1)), -1, answer);

@@ -26,7 +26,7 @@ struct ExtentMap {
 
 class ExtentMaps {
  public:
-  explicit ExtentMaps(ProgramClient& client) : client_(client) {}
+  ExtentMaps(ProgramClient& client, std::uint32_t channel) : client_(client), channel_(channel) {}
 
   /// The map of a file, which then counts one message more. RW_E...: it cannot be mapped.
   int hold(AttachLink& link, std::uint32_t number, ExtentMap*& map);
@@ -39,6 +39,7 @@ class ExtentMaps {
   bool drop_least_recent(TimeNs since);
 
   ProgramClient& client_;
+  std::uint32_t channel_;
   std::unordered_map<std::uint32_t, ExtentMap> maps_;  // nodes stay where they are
   std::uint64_t idle_bytes_ = 0;
   std::size_t idle_count_ = 0;

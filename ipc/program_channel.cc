@@ -113,7 +113,7 @@ void ProgramChannel::retire_side() {
 }
 
 int ProgramChannel::open_side(std::shared_ptr<AttachLink> link) {
-  auto side = std::make_unique<EngineSide>(client_, std::move(link));
+  auto side = std::make_unique<EngineSide>(client_, number_, std::move(link));
   if (const int error = ProgramQueues::open(client_, *side->link, number_, book_.oldest(), entries_,
                                             side->queues);
       error != RW_OK)
