@@ -15,8 +15,8 @@
 namespace ringwire::cli {
 namespace {
 
-// A full disk may be cleaned up by somebody: so many failures in a row, with growing pauses (in all
-// 4.5 s), are waited out before the command gives up.
+// A full disk may be cleaned up by somebody: so many failures of one message, with growing pauses
+// (in all 4.5 s), are waited out before the command gives up.
 constexpr int kMaxFailures = 10;
 constexpr std::chrono::milliseconds kPausePerFailure{100};
 
@@ -34,36 +34,35 @@ class SaveHandler final : public Handler {
     const std::string_view key = key_of(message);
     const std::string name =
         key.empty() ? file_name_of_hash(rw_message_hash(message)) : file_name_of_key(key);
-    try {
-      saver_.save(name, payload_of(message));
-    } catch (const std::system_error& error) {
-      on_failure(name, error);
-      return RW_RETRY;
+    // Tried again here, not by way of the engine: each delivery counts towards max_deliveries.
+    for (int failures = 0; !stop_.stop_requested();) {
+      try {
+        saver_.save(name, payload_of(message));
+        return RW_DONE;
+      } catch (const std::system_error& error) {
+        on_failure(++failures, name, error);
+      }
     }
-    failures_ = 0;
-    return RW_DONE;
+    return RW_RETRY;
   }
 
  private:
-  void on_failure(const std::string& name, const std::system_error& error) {
-    ++failures_;
+  void on_failure(int failures, const std::string& name, const std::system_error& error) {
     const std::string found =
         fmt::format("cannot save {} in {}: {}", name, saver_.directory(), error.code().message());
-    if (failures_ >= kMaxFailures) {
+    if (failures >= kMaxFailures) {
       throw CommandError(ExitCode::kFailed,
-                         fmt::format("{}; given up after {} failures in a row", found, failures_),
-                         "room and write permission there; the messages went back to the engine",
+                         fmt::format("{}; given up after {} failures in a row", found, failures),
+                         "room and write permission there; the message went back to the engine",
                          "df -h " + saver_.directory());
     }
-    fmt::print(stderr, "ringwire: {}; the message goes back and comes again\n", printable(found));
-    // Released at once it would come again at once, and use up its deliveries on the same failure.
+    fmt::print(stderr, "ringwire: {}; tried again\n", printable(found));
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop_, kPausePerFailure * failures_, [] { return false; });
+    wake_.wait_for(lock, stop_, kPausePerFailure * failures, [] { return false; });
   }
 
   FileSaver saver_;
   std::stop_token stop_;
-  int failures_ = 0;  // in a row
   std::mutex mutex_;
   std::condition_variable_any wake_;
 };
