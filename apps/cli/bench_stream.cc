@@ -92,6 +92,7 @@ struct Answer {
   std::uint64_t received = 0;
   std::uint64_t duplicated = 0;
   std::uint64_t damaged = 0;
+  std::uint64_t redelivered = 0;
 };
 
 bool read_answer(std::span<const std::byte> payload, Answer& answer) {
@@ -103,6 +104,7 @@ bool read_answer(std::span<const std::byte> payload, Answer& answer) {
   answer.received = json.value("received", std::uint64_t{0});
   answer.duplicated = json.value("duplicated", std::uint64_t{0});
   answer.damaged = json.value("damaged", std::uint64_t{0});
+  answer.redelivered = json.value("redelivered", std::uint64_t{0});
   return true;
 }
 
@@ -155,6 +157,7 @@ void BenchThread::ask_receivers(BenchResult& result) {
   write_question(question, stream_);
   std::set<std::string> answered;
   std::uint64_t distinct = 0;
+  std::uint64_t redelivered = 0;
   bool complete = true;
   for (std::uint64_t i = 0; i < keys_.size(); ++i) {
     const rw_target target = target_of(i);
@@ -173,7 +176,11 @@ void BenchThread::ask_receivers(BenchResult& result) {
     distinct += answer.received - std::min(answer.received, answer.duplicated);
     result.duplicated += answer.duplicated;
     result.corrupted += answer.damaged;
+    redelivered += answer.redelivered;
   }
+  // Both sides see some that the other does not: a retry that no receiver had before is no
+  // redelivery there, and what an engine's restart replays is one attempt for its sender.
+  result.redelivered = std::max(result.redelivered, redelivered);
   // A receiver that died took its counts with it, so after a failover this cannot be said.
   if (complete && options_.pattern != Pattern::kFailover && result.messages > distinct) {
     result.lost += result.messages - distinct;
