@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -20,6 +21,7 @@ namespace ringwire::node {
 namespace {
 
 constexpr int kListenBacklog = 128;
+constexpr std::chrono::milliseconds kAcceptPause(20);
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -33,7 +35,11 @@ sockaddr_un address_of(const std::string& path) {
 }  // namespace
 
 AttachServer::AttachServer(const AttachServerOptions& options, const Rooms& rooms, OnAdmin on_admin)
-    : options_(options), rooms_(rooms), on_admin_(std::move(on_admin)), listener_(rooms.manager) {
+    : options_(options),
+      rooms_(rooms),
+      on_admin_(std::move(on_admin)),
+      listener_(rooms.manager),
+      pause_(rooms.manager) {
   domains_[::geteuid()].state = Domain::State::kReady;  // domain 0 was made at start
   listen();
   await_caller();
@@ -68,16 +74,20 @@ void AttachServer::await_caller() {
   listener_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                        [this](const boost::system::error_code& error) {
                          if (error) return;
-                         take_callers();
-                         await_caller();
+                         if (take_callers()) return await_caller();
+                         // The listener stays readable: without a pause this would spin.
+                         pause_.expires_after(kAcceptPause);
+                         pause_.async_wait([this](const boost::system::error_code& ended) {
+                           if (!ended) await_caller();
+                         });
                        });
 }
 
-void AttachServer::take_callers() {
+bool AttachServer::take_callers() {
   while (true) {
     Descriptor socket(
         ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return;
+    if (!socket) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
     admit(std::move(socket));
   }
 }
@@ -145,6 +155,7 @@ void AttachServer::close() {
   closed_ = true;
   boost::system::error_code ignored;
   listener_.close(ignored);
+  pause_.cancel();
   while (!connections_.empty()) {
     const auto connection = connections_.begin()->second;
     connection->end(ipc::AttachStatus::kShutdown, "the engine is shutting down");

@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -70,7 +71,8 @@ class AttachServer {
 
   void listen();
   void await_caller();
-  void take_callers();
+  /// False: no descriptor is left for callers that wait.
+  [[nodiscard]] bool take_callers();
   void admit(Descriptor socket);
   [[nodiscard]] bool is_allowed(std::uint32_t uid) const;
   /// The trust domain of a user, made when it comes for the first time. `then(false)`: no room.
@@ -89,6 +91,7 @@ class AttachServer {
   OnAdmin on_admin_;
   Descriptor lock_;
   boost::asio::posix::stream_descriptor listener_;
+  boost::asio::steady_timer pause_;  ///< of accepting, when no descriptor is left
   bool draining_ = false;
   bool closed_ = false;
   std::map<std::uint32_t, Domain> domains_;  ///< by user id

@@ -1,6 +1,5 @@
 #include "engine/node/control_links.h"
 
-#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "base/endpoint_text.h"
 #include "engine/node/clock.h"
 #include "engine/node/start_error.h"
+#include "engine/node/tcp_socket.h"
 
 namespace ringwire::node {
 namespace {
@@ -21,54 +21,19 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
-constexpr DurationNs kFirstRetryNs = 50 * kMillisecondNs;
-constexpr DurationNs kLastRetryNs = 2 * kSecondNs;
+constexpr DurationNs kAcceptPauseNs = 50 * kMillisecondNs;
+/// [timing] reconnect is the middle of the pauses between two tries: 50 ms, doubled up to 2 s, with
+/// the default of 200 ms.
+constexpr DurationNs kFirstRetryDivisor = 4;
+constexpr DurationNs kLastRetryFactor = 10;
 /// Members that were not heard of for so long after our start count as down.
 constexpr DurationNs kFirstContactNs = 3 * kSecondNs;
 /// The smallest step of the timer, so that a deadline in the past cannot make it spin.
 constexpr DurationNs kMinTickNs = kMillisecondNs;
 
-constexpr int kUserTimeoutMs = 10'000;
-constexpr int kKeepIdleSeconds = 5;
-constexpr int kKeepIntervalSeconds = 2;
-constexpr int kKeepCount = 3;
-
-Endpoint endpoint_of(const tcp::endpoint& from) {
-  Endpoint endpoint;
-  if (from.address().is_v4()) {
-    endpoint = endpoint_of_ipv4(from.address().to_v4().to_bytes(), from.port());
-  } else {
-    endpoint.address = from.address().to_v6().to_bytes();
-    endpoint.port = from.port();
-  }
-  return endpoint;
-}
-
-bool has_address(const Endpoint& endpoint) {
-  Endpoint any;
-  any.port = endpoint.port;
-  return endpoint != any && endpoint != endpoint_of_ipv4({}, endpoint.port);
-}
-
-void tune(tcp::socket& socket) {
-  const auto set = [&](int level, int name, int value) {
-    ::setsockopt(socket.native_handle(), level, name, &value, sizeof value);
-  };
-  set(IPPROTO_TCP, TCP_NODELAY, 1);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs);
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
-  set(IPPROTO_TCP, TCP_KEEPCNT, kKeepCount);
-}
-
-/// The kernel's word on how a connection ended: only an end that the other side sent tells that its
-/// process is gone.
-control::CloseKind kind_of(const error_code& error) {
-  const bool ended = error == asio::error::eof || error == asio::error::connection_reset ||
-                     error == asio::error::broken_pipe;
-  return ended ? control::CloseKind::kFinOrReset : control::CloseKind::kTimeout;
-}
+/// Connections at once, those that have not said who they are counted: both ends of every pair may
+/// dial. More are closed unheard.
+constexpr std::size_t kMaxLinks = 2 * control::kMaxNodes;
 
 std::chrono::nanoseconds as_chrono(DurationNs duration_ns) {
   return std::chrono::nanoseconds(duration_ns);
@@ -84,7 +49,7 @@ struct ControlLinks::Dialler {
   HostPort address;
   std::string name;  ///< of the node, once known
   asio::steady_timer timer;
-  DurationNs retry_ns = kFirstRetryNs;
+  DurationNs retry_ns = 0;
   bool busy = false;     ///< resolving, connecting or connected
   bool is_self = false;  ///< this very engine answers there: never again
   std::string refusal;   ///< the last one logged, so that each is logged once
@@ -114,18 +79,15 @@ ControlLinks::ControlLinks(const ControlLinksOptions& options, const Rooms& room
     : options_(options),
       rooms_(rooms),
       arbiter_(options.hello.incarnation),
+      allowed_(options.allowed),
       random_(options.seed),
       acceptor_(rooms.manager),
       resolver_(rooms.manager),
-      timer_(rooms.manager) {
-  const std::string where = options.listen.host + ":" + std::to_string(options.listen.port);
+      timer_(rooms.manager),
+      accept_pause_(rooms.manager) {
+  const std::string where = host_port_text(options.listen);
+  const tcp::endpoint endpoint = resolve_own(options.listen, "control");
   error_code error;
-  // The engine's own address: names are resolved here, once, while nothing else waits.
-  const auto found = resolver_.resolve(options.listen.host, std::to_string(options.listen.port),
-                                       tcp::resolver::passive, error);
-  if (error || found.empty())
-    throw StartError("[node] control = " + where + " is no address: " + error.message());
-  const tcp::endpoint endpoint = *found.begin();
   acceptor_.open(endpoint.protocol(), error);
   if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
@@ -136,6 +98,18 @@ ControlLinks::ControlLinks(const ControlLinksOptions& options, const Rooms& room
   if (error)
     throw StartError("cannot listen at [node] control = " + where + ": " + error.message());
   local_ = endpoint_of(acceptor_.local_endpoint());
+  options_.hello.control_endpoint =
+      options.advertise ? endpoint_of(resolve_own(*options.advertise, "advertise")) : local_;
+}
+
+/// Names of the engine's own are resolved once, at start, while nothing else waits.
+tcp::endpoint ControlLinks::resolve_own(const HostPort& where, const char* setting) {
+  error_code error;
+  const auto found =
+      resolver_.resolve(where.host, std::to_string(where.port), tcp::resolver::passive, error);
+  if (!error && !found.empty()) return *found.begin();
+  throw StartError(std::string("[node] ") + setting + " = " + host_port_text(where) +
+                   " is no address: " + error.message());
 }
 
 ControlLinks::~ControlLinks() { close(); }
@@ -163,6 +137,7 @@ void ControlLinks::close() {
   acceptor_.close(ignored);
   resolver_.cancel();
   timer_.cancel();
+  accept_pause_.cancel();
   for (const auto& [key, dialler] : diallers_) dialler->timer.cancel();
   for (const auto& [number, link] : links_) {
     link->ended = true;
@@ -190,8 +165,19 @@ void ControlLinks::on_session_broken(const worker::SessionBroken& broken) {
 void ControlLinks::await_caller() {
   acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
     if (closed_) return;
-    if (!error) add_link(std::move(socket), nullptr);
-    await_caller();
+    if (!error) {
+      error_code unknown;
+      const Endpoint caller = endpoint_of(socket.remote_endpoint(unknown));
+      // Else it is closed here, before it could say anything.
+      if (!unknown && links_.size() < kMaxLinks && allowed_.admits(caller))
+        add_link(std::move(socket), nullptr);
+      return await_caller();
+    }
+    // No descriptor is left: without a pause this would spin.
+    accept_pause_.expires_after(as_chrono(kAcceptPauseNs));
+    accept_pause_.async_wait([this](const error_code& ended) {
+      if (!ended) await_caller();
+    });
   });
 }
 
@@ -211,11 +197,11 @@ bool ControlLinks::is_wanted(const Dialler& dialler) const {
 void ControlLinks::plan_dial(Dialler& dialler, bool soon) {
   dialler.busy = false;
   if (closed_ || dialler.is_self) return;
-  if (soon) dialler.retry_ns = kFirstRetryNs;
+  if (soon || dialler.retry_ns == 0) dialler.retry_ns = options_.retry_ns / kFirstRetryDivisor;
   // Half to one and a half times: nodes that lost each other do not meet in lockstep.
   const auto jittered =
       static_cast<DurationNs>(static_cast<double>(dialler.retry_ns) * (0.5 + random_.unit()));
-  dialler.retry_ns = std::min(dialler.retry_ns * 2, kLastRetryNs);
+  dialler.retry_ns = std::min(dialler.retry_ns * 2, options_.retry_ns * kLastRetryFactor);
   dialler.timer.expires_after(as_chrono(jittered));
   dialler.timer.async_wait([this, &dialler](const error_code& error) {
     if (!error) dial(dialler);
@@ -276,6 +262,7 @@ ControlLinks::Link& ControlLinks::add_link(tcp::socket socket, Dialler* dialler)
       dialler == nullptr ? control::Direction::kAccepted : control::Direction::kDialled;
   config.own = hello_for(socket);
   config.heartbeat_ns = options_.heartbeat_ns;
+  config.handshake_timeout_ns = options_.handshake_ns;
   const auto link =
       std::make_shared<Link>(next_number_++, std::move(socket), std::move(config), dialler);
   error_code error;
@@ -297,7 +284,7 @@ void ControlLinks::await_bytes(Link& link) {
         if (held->ended) return;
         const TimeNs now = clock_now_ns();
         if (error) {
-          held->control.on_closed(now, kind_of(error));
+          held->control.on_closed(now, close_kind_of(error));
           return pump(*held);
         }
         held->control.on_bytes(now, std::span(held->input).first(bytes));
@@ -339,7 +326,7 @@ void ControlLinks::write(Link& link) {
                     [this, held = link.shared_from_this()](const error_code& error, std::size_t) {
                       held->writing = false;
                       if (held->ended) return;
-                      if (error) held->control.on_closed(clock_now_ns(), kind_of(error));
+                      if (error) held->control.on_closed(clock_now_ns(), close_kind_of(error));
                       pump(*held);
                     });
 }
@@ -387,7 +374,7 @@ void ControlLinks::on_established(TimeNs now, Link& link, const control::Establi
   rooms_.peers.on_established(now, hello, established, link.dialled);
   carry_out(now, arbiter_.on_established(link.number));
   if (link.dialler != nullptr) {
-    link.dialler->retry_ns = kFirstRetryNs;
+    link.dialler->retry_ns = 0;
     link.dialler->refusal.clear();
   }
   control::NodeState state;

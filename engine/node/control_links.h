@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "engine/control/arbiter.h"
 #include "engine/control/peer_control.h"
 #include "engine/node/config_text.h"
+#include "engine/node/network_list.h"
 #include "engine/node/peers.h"
 #include "engine/node/ring_view.h"
 
@@ -23,11 +25,15 @@ namespace ringwire::node {
 
 struct ControlLinksOptions {
   HostPort listen;
+  std::optional<HostPort> advertise;  ///< what others should dial; else what we listen at
   std::vector<HostPort> seeds;
   std::string node_name;
   bool server = true;
   DurationNs heartbeat_ns = 100 * kMillisecondNs;
-  std::uint64_t seed = 0;  ///< of the jitter of dialling
+  DurationNs handshake_ns = 5 * kSecondNs;
+  DurationNs retry_ns = 200 * kMillisecondNs;  ///< middle of the pauses between two tries
+  std::vector<std::string> allowed;            ///< networks that may dial; empty: all
+  std::uint64_t seed = 0;                      ///< of the jitter of dialling
   /// What is the same for all connections. End points without an address get the one that the
   /// connection has on this side.
   control::Hello hello;
@@ -63,6 +69,8 @@ class ControlLinks {
   class Link;
   struct Dialler;
 
+  [[nodiscard]] boost::asio::ip::tcp::endpoint resolve_own(const HostPort& where,
+                                                           const char* setting);
   void await_caller();
   void plan_dial(Dialler& dialler, bool soon);
   void dial(Dialler& dialler);
@@ -88,10 +96,12 @@ class ControlLinks {
   ControlLinksOptions options_;
   Rooms rooms_;
   control::Arbiter arbiter_;
+  NetworkList allowed_;
   Random random_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer accept_pause_;
   Endpoint local_;
   TimeNs started_ns_ = 0;
   bool gave_up_ = false;  ///< on members that were not heard of

@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,7 +63,13 @@ std::string runtime_directory() {
   if (::geteuid() == 0) return "/run/ringwire";
   const char* directory = std::getenv("XDG_RUNTIME_DIR");
   if (directory != nullptr && directory[0] == '/') return std::string(directory) + "/ringwire";
-  return std::string("/tmp/ringwire-").append(std::to_string(::geteuid()));
+  const std::string fallback = std::string("/tmp/ringwire-").append(std::to_string(::geteuid()));
+  // Anybody can make a folder there beforehand, and would own what is put into it.
+  struct stat status {};
+  if (::lstat(fallback.c_str(), &status) == 0 &&
+      (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()))
+    throw StartError(fallback + " belongs to another user: set [node] socket and state");
+  return fallback;
 }
 
 std::string default_state_path(const std::string& node_name) {
@@ -112,6 +119,19 @@ worker::WorkerConfig worker_config(const Config& config, const Id128& incarnatio
   worker.reject_when_full = config.limits.queue_full == QueueFull::kReject;
   worker.seed = secret.high ^ secret.low;
   return worker;
+}
+
+/// What can be configured but not done yet is refused, never ignored.
+void refuse_unsupported(const Config& config) {
+  const auto refuse = [](const std::string& setting) {
+    throw StartError(setting + " is not supported by this version: remove it");
+  };
+  if (config.cluster.without_majority == WithoutMajority::kRefuse)
+    refuse("[cluster] without_majority = \"refuse\"");
+  if (config.cluster.auto_leave_ns != kNeverNs) refuse("[cluster] auto_leave");
+  if (config.limits.queue_full == QueueFull::kDropOldest)
+    refuse("[limits] queue_full = \"drop_oldest\"");
+  if (config.metrics.listen) refuse("[metrics] listen");
 }
 
 /// The members of the static bootstrap. A slave may learn them from its seeds.
@@ -226,6 +246,7 @@ struct Engine::State {
 Engine::State::State(const Config& given)
     : config(given), page(incarnation, given.cluster.type == ClusterType::kRandom) {
   raise_descriptor_limit();
+  refuse_unsupported(config);
   const bool is_server = config.node.role == NodeRole::kServer;
   const std::vector<std::string> members = members_of(config);
   const std::vector<std::uint32_t> users = user_ids(config.allow.users);
@@ -279,15 +300,12 @@ Engine::State::State(const Config& given)
   linking.node_name = config.node.name;
   linking.server = is_server;
   linking.heartbeat_ns = config.timing.heartbeat_ns;
+  linking.handshake_ns = config.timing.handshake_ns;
+  linking.retry_ns = config.timing.reconnect_ns;
+  linking.allowed = config.allow.addresses;
   linking.seed = incarnation.high;
   linking.hello = hello;
-  if (config.node.advertise) {
-    // A name stays with the one who configured it: others are told a number.
-    if (const auto numeric = parse_address(config.node.advertise->host)) {
-      linking.hello.control_endpoint = *numeric;
-      linking.hello.control_endpoint.port = config.node.advertise->port;
-    }
-  }
+  linking.advertise = config.node.advertise;
   links.emplace(linking, ControlLinks::Rooms{loop, *peers, *view, page});
   snapshots.emplace(loop, *workers);
   busy_before_ns.resize(workers->count(), 0);

@@ -197,7 +197,7 @@ DurationNs Peers::tick(TimeNs now) {
   DurationNs next_ns = kSlowTickNs;
   for (auto& [name, peer] : peers_) {
     apply(peer, peer.detector.on_tick(now));
-    if (peer.detector.liveness() == ring::Liveness::kDead) continue;
+    if (peer.detector.liveness() != ring::Liveness::kUp) continue;
     // One and a half heartbeats missed: now the detector's steps must be fine.
     if (now - peer.heard_ns > options_.tunables.heartbeat_ns * 3 / 2) next_ns = kFastTickNs;
   }
