@@ -11,6 +11,7 @@
 
 #include "base/endpoint_text.h"
 #include "engine/node/clock.h"
+#include "engine/node/control_link.h"
 #include "engine/node/start_error.h"
 #include "engine/node/tcp_socket.h"
 
@@ -35,45 +36,25 @@ constexpr DurationNs kMinTickNs = kMillisecondNs;
 /// dial. More are closed unheard.
 constexpr std::size_t kMaxLinks = 2 * control::kMaxNodes;
 
+/// What the refused engine shows to its person.
+std::string refusal_sentence(control::RefuseReason reason) {
+  switch (reason) {
+    case control::RefuseReason::kNameInUse:
+      return "another living engine has this node name: give each node its own [node] name";
+    case control::RefuseReason::kTooManyNodes:
+      return "the node is connected to too many others";
+    case control::RefuseReason::kDraining:
+      return "the node is shutting down";
+    default:
+      return std::string(control::name_of(reason));
+  }
+}
+
 std::chrono::nanoseconds as_chrono(DurationNs duration_ns) {
   return std::chrono::nanoseconds(duration_ns);
 }
 
 }  // namespace
-
-/// One address that is dialled again and again, as long as its node is not connected.
-struct ControlLinks::Dialler {
-  Dialler(asio::io_context& manager, HostPort where, std::string node)
-      : address(std::move(where)), name(std::move(node)), timer(manager) {}
-
-  HostPort address;
-  std::string name;  ///< of the node, once known
-  asio::steady_timer timer;
-  DurationNs retry_ns = 0;
-  bool busy = false;     ///< resolving, connecting or connected
-  bool is_self = false;  ///< this very engine answers there: never again
-  std::string refusal;   ///< the last one logged, so that each is logged once
-};
-
-class ControlLinks::Link : public std::enable_shared_from_this<ControlLinks::Link> {
- public:
-  Link(std::uint64_t own_number, tcp::socket connected, control::PeerControlConfig config,
-       Dialler* from)
-      : number(own_number),
-        socket(std::move(connected)),
-        control(std::move(config)),
-        dialler(from) {}
-
-  std::uint64_t number;
-  tcp::socket socket;
-  control::PeerControl control;
-  Dialler* dialler;  ///< nullptr: accepted. Diallers live as long as control_links
-  Endpoint dialled;
-  bool writing = false;
-  bool ended = false;
-  std::array<std::byte, 16'384> input;
-  std::vector<std::byte> output;
-};
 
 ControlLinks::ControlLinks(const ControlLinksOptions& options, const Rooms& rooms)
     : options_(options),
@@ -238,6 +219,9 @@ void ControlLinks::on_resolved(Dialler& dialler, const tcp::resolver::results_ty
         if (error == asio::error::connection_refused && !dialler.name.empty() &&
             !established_.contains(dialler.name))
           rooms_.peers.on_lost(clock_now_ns(), dialler.name, ring::CloseKind::kFinOrReset);
+        if (dialler.refusal != error.message())
+          spdlog::info("nobody at {}: {}", host_port_text(dialler.address), error.message());
+        dialler.refusal = error.message();
         plan_dial(dialler, false);
       });
 }
@@ -439,7 +423,7 @@ void ControlLinks::carry_out(TimeNs now, const std::vector<control::Decision>& d
         accept(now, *link);
         break;
       case control::Decision::Kind::kRefuse:
-        link->control.refuse(now, decision.reason, std::string(control::name_of(decision.reason)));
+        link->control.refuse(now, decision.reason, refusal_sentence(decision.reason));
         break;
       case control::Decision::Kind::kChallenge:
         link->control.challenge(now, random_.next());

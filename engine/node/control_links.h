@@ -23,6 +23,9 @@
 
 namespace ringwire::node {
 
+struct ControlLink;
+struct ControlDialler;
+
 struct ControlLinksOptions {
   HostPort listen;
   std::optional<HostPort> advertise;  ///< what others should dial; else what we listen at
@@ -66,8 +69,8 @@ class ControlLinks {
   [[nodiscard]] Endpoint local() const { return local_; }
 
  private:
-  class Link;
-  struct Dialler;
+  using Link = ControlLink;
+  using Dialler = ControlDialler;
 
   [[nodiscard]] boost::asio::ip::tcp::endpoint resolve_own(const HostPort& where,
                                                            const char* setting);

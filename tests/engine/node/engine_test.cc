@@ -109,6 +109,31 @@ TEST_F(TwoEngines, of_different_member_lists_refuse_each_other) {
   EXPECT_TRUE(sees(a, "b", "down"));
 }
 
+TEST_F(TwoEngines, a_second_engine_of_one_name_waits_until_the_first_is_gone) {
+  const auto a = start("a");
+  auto first = world_.start_ready("c", {"node.role=slave", "cluster.seeds=" + addresses_[0]});
+  ASSERT_TRUE(sees(a, "c", "up"));
+  const auto incarnation_seen = [&] {
+    const auto answer = ask_admin(a.socket, R"({"verb":"nodes"})");
+    for (const auto& node : answer["nodes"])
+      if (node["name"] == "c") return node["incarnation"].get<std::string>();
+    return std::string();
+  };
+  const std::string incarnation = incarnation_seen();
+  const auto second =
+      world_.start_ready("c", {"node.role=slave", "cluster.seeds=" + addresses_[0],
+                               "node.state=" + world_.folder().path() + "/other",
+                               "node.socket=" + world_.folder().path() + "/other.sock"});
+  // Time enough to dial, be challenged and be refused, several times over.
+  EXPECT_TRUE(wait_until([&] {
+    return ask_admin(second.socket, R"({"verb":"status"})")["uptime_ns"] > kSecondNs / 2;
+  }));
+  EXPECT_EQ(incarnation_seen(), incarnation);
+  first.engine.reset();
+  EXPECT_TRUE(wait_until(
+      [&] { return incarnation_seen() != incarnation && state_seen(a.socket, "c") == "up"; }));
+}
+
 TEST(Engine, answers_the_status_that_the_command_line_shows) {
   EngineWorld world;
   const auto node = world.start_ready("a", {"cluster.name=orders"});
