@@ -217,6 +217,7 @@ struct Engine::State {
   control::Hello hello;
   std::optional<MemoryBudget> budget;
   std::optional<Background> background;
+  std::optional<Background> bulk;  ///< large extents
   std::optional<Workers> workers;
   std::optional<Services> services;
   std::optional<ExtentFiles> extents;
@@ -267,13 +268,14 @@ Engine::State::State(const Config& given)
       std::min(config.limits.message_bytes, budget->dynamic_bytes() / 5 * 4);
 
   background.emplace(loop);
+  bulk.emplace(loop);
   WorkersOptions threads;
   threads.worker = worker;
   threads.cores.assign(config.node.cores.begin(), config.node.cores.end());
   threads.spin = config.node.idle == IdlePolicy::kSpin;
   workers.emplace(loop, threads, std::move(ports.ports));
   services.emplace(*workers);
-  extents.emplace(*workers, *background, *budget);
+  extents.emplace(*workers, *background, *bulk, *budget);
   AttachmentsOptions attaching;
   attaching.max_attachments = config.limits.attachments;
   attaching.quota_bytes = budget->budget_bytes();
@@ -481,6 +483,7 @@ void Engine::stop() {
   state.snapshots->cancel();
   state.workers->stop();
   state.background->join();
+  state.bulk->join();
   state.workers->clear();
 }
 

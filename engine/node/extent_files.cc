@@ -18,8 +18,9 @@ std::shared_ptr<ipc::MemoryFile> make_file(std::uint64_t bytes) {
 
 }  // namespace
 
-ExtentFiles::ExtentFiles(Workers& workers, Background& background, MemoryBudget& budget)
-    : workers_(workers), background_(background), budget_(budget) {}
+ExtentFiles::ExtentFiles(Workers& workers, Background& background, Background& bulk,
+                         MemoryBudget& budget)
+    : workers_(workers), background_(background), bulk_(bulk), budget_(budget) {}
 
 ExtentFiles::~ExtentFiles() = default;
 
@@ -86,7 +87,7 @@ void ExtentFiles::on_return_file(const worker::ReturnFile& returned) {
   if (node.empty()) return;
   const std::uint64_t bytes = node.mapped().charged_bytes;
   // Unmapping gigabytes takes milliseconds. The charge ends when the memory is really free.
-  background_.run(
+  bulk_.run(
       [memory = std::move(node.mapped().memory)]() mutable {
         memory.reset();
         return 0;
@@ -141,7 +142,7 @@ void ExtentFiles::make_class_file(const ClassNeed& need) {
 void ExtentFiles::make_large(const Large& large, std::uint64_t file_bytes) {
   const LargeKey key(large.worker, large.need.request);
   large_making_.insert(key);
-  background_.run(
+  bulk_.run(
       [file_bytes] { return make_file(file_bytes); },
       [this, large, key, file_bytes](std::shared_ptr<ipc::MemoryFile> memory) {
         large_making_.erase(key);

@@ -27,7 +27,8 @@ namespace ringwire::node {
 
 class ExtentFiles {
  public:
-  ExtentFiles(Workers& workers, Background& background, MemoryBudget& budget);
+  /// Large files take seconds to commit: they are made by `bulk`, so that small ones do not wait.
+  ExtentFiles(Workers& workers, Background& background, Background& bulk, MemoryBudget& budget);
   ~ExtentFiles();
   ExtentFiles(const ExtentFiles&) = delete;
   ExtentFiles& operator=(const ExtentFiles&) = delete;
@@ -73,6 +74,7 @@ class ExtentFiles {
 
   Workers& workers_;
   Background& background_;
+  Background& bulk_;
   MemoryBudget& budget_;
   std::uint32_t next_file_ = 1;
   std::unordered_map<std::uint32_t, File> files_;
