@@ -78,7 +78,7 @@ ItemVerdict Receiver::on_message(ItemType type, ByteReader& reader, EventBatch& 
     events.drop_last();
     return ItemVerdict::kViolation;  // W-11: not released yet
   }
-  results_.remove(slots_, index_of(slot));
+  unlist_result(index_of(slot));
   slot = Slot{};
   slot.generation = generation;
   slot.payload_bytes = header.payload_bytes;
@@ -188,7 +188,7 @@ ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
   if (order > 0) {
     if (slot.phase != Phase::kFree) return ItemVerdict::kViolation;
     // It never arrived and, its number being used up now, never will (W-18).
-    results_.remove(slots_, index_of(slot));
+    unlist_result(index_of(slot));
     slot = Slot{};
     slot.generation = generation;
     slot.settled = true;
@@ -295,13 +295,24 @@ void Receiver::release(std::uint32_t number) {
 void Receiver::queue_result(Slot& slot) {
   slot.result_acked = false;
   if (slot.result_link.list == 0) results_.push_back(slots_, index_of(slot));
+  const bool urgent = !slot.reply && slot.reason != Reason::kReplyFollows;
+  if (urgent == slot.result_urgent) return;
+  slot.result_urgent = urgent;
+  urgent ? ++urgent_results_ : --urgent_results_;
 }
 
 void Receiver::on_result_acked(std::uint32_t number, bool released) {
   Slot* slot = find(number);
   if (slot == nullptr || (slot->phase == Phase::kFree) != released) return;
   slot->result_acked = true;
-  results_.remove(slots_, index_of(*slot));
+  unlist_result(index_of(*slot));
+}
+
+void Receiver::unlist_result(std::uint32_t index) {
+  results_.remove(slots_, index);
+  if (!slots_[index].result_urgent) return;
+  slots_[index].result_urgent = false;
+  --urgent_results_;
 }
 
 void Receiver::on_result_lost(std::uint32_t number, bool released) {
@@ -345,7 +356,7 @@ std::size_t Receiver::write_items(ByteWriter& writer, SentPackets& sent, std::si
   while (!results_.empty() && items < max_items && sent.item_room() > 0 &&
          writer.room_bytes() >= wire::kMaxResultBytes) {
     const std::uint32_t index = results_.front();
-    results_.remove(slots_, index);
+    unlist_result(index);
     const Slot& slot = slots_[index];
     const bool released = slot.phase == Phase::kFree;
     const std::uint32_t number = number_of(slot);

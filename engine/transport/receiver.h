@@ -59,6 +59,11 @@ class Receiver {
   [[nodiscard]] bool has_items() const {
     return !results_.empty() || !grants_.empty() || credits_ != 0;
   }
+  /// Items that somebody waits for. The results of replies, and those that say that a reply
+  /// follows, only free slots: they may ride with the next packet.
+  [[nodiscard]] bool has_urgent_items() const {
+    return urgent_results_ != 0 || !grants_.empty() || credits_ != 0;
+  }
   /// Write results, grants and credits while they fit, at most `max_items`.
   std::size_t write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items);
 
@@ -90,7 +95,8 @@ class Receiver {
     bool reply = false;
     bool withdrawn = false;
     bool settled = false;
-    bool result_acked = true;  ///< the newest state of the result needs no repeating
+    bool result_urgent = false;  ///< stands in the list of results, and somebody waits for it
+    bool result_acked = true;    ///< the newest state of the result needs no repeating
   };
   /// Of an announced message: what has arrived beyond the first gap, and what was granted.
   struct Window {
@@ -129,6 +135,7 @@ class Receiver {
   void drop_window(Slot& slot);
   void update_grant(Slot& slot);
   void queue_result(Slot& slot);
+  void unlist_result(std::uint32_t index);
 
   MessageNumbers numbers_;
   std::uint32_t fragment_bytes_;
@@ -143,6 +150,7 @@ class Receiver {
   AttachmentReceiver attachments_;
   ServiceReceiver services_;
   IndexList<Slot, &Slot::result_link> results_{1};
+  std::uint32_t urgent_results_ = 0;
   IndexList<Window, &Window::grant_link> grants_{1};
   std::uint64_t credits_ = 0;  ///< bit per service class whose CREDIT is to be sent
   std::uint32_t windows_sum_ = 0;

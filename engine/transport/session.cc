@@ -109,7 +109,9 @@ TimeNs Session::next_deadline_ns() const {
   const State& state = *state_;
   if (state.closed) return state.drained && !state.closed_event_due ? kNeverNs : state.now;
   if (state.sender.has_events()) return state.now;
-  return std::min(state.loss_deadline, state.probe_deadline_ns());
+  const TimeNs lazy =
+      state.receiver.has_items() && state.lazy_at == kNeverNs ? state.now + kLazyNs : state.lazy_at;
+  return std::min({lazy, state.loss_deadline, state.probe_deadline_ns()});
 }
 
 void Session::on_timer(TimeNs now, EventBatch& events) { state_->on_timer(now, events); }

@@ -115,7 +115,8 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
   const auto verdict = [](bool ok) { return ok ? ItemVerdict::kOk : ItemVerdict::kViolation; };
   switch (type) {
     case ItemType::kPadding:
-    case ItemType::kPing:  // W-26: being taken in is the answer
+    case ItemType::kPing:  // W-26: being taken in is the answer, and the peer waits for it
+      ack_waiting = kAckEveryPackets;
       return ItemVerdict::kOk;
     case ItemType::kAck: {
       wire::AckItem ack;
@@ -154,8 +155,13 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
 
 void Session::State::received_packet(const wire::FrameHeader& header, bool eliciting) {
   ++counters.packets_received;
+  const bool in_order = header.packet_number == received.largest() + 1;
   received.mark(header.packet_number, now);
-  ack_due |= eliciting;
+  if (!eliciting) return;
+  ack_due = true;
+  // A gap is news that the sender can use at once (RFC 9000 13.2.1).
+  ack_waiting = in_order ? ack_waiting + 1 : kAckEveryPackets;
+  note_lazy();
 }
 
 ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {

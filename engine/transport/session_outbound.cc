@@ -18,8 +18,16 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
   }
   const std::size_t room_bytes = room_for_data();
   const bool fragments = sender.has_fragments() && room_bytes >= packet.size();
-  const bool items = receiver.has_items() || sender.has_items() || ping_due;
-  if (ack_due || (items && !(fragments && mixed_in_a_row >= kMixedPacketsPerBulk))) {
+  if (receiver.has_items()) {
+    note_lazy();
+  } else if (!ack_due) {
+    lazy_at = kNeverNs;  // what was to ride along went out of date
+  }
+  const bool lazy = now >= lazy_at;
+  const bool items = receiver.has_urgent_items() || sender.has_items() || ping_due ||
+                     (lazy && receiver.has_items());
+  if ((ack_due && (lazy || ack_waiting >= kAckEveryPackets)) ||
+      (items && !(fragments && mixed_in_a_row >= kMixedPacketsPerBulk))) {
     const std::size_t bytes = write_mixed(packet, room_bytes);
     if (bytes > 0) {
       ++mixed_in_a_row;
@@ -63,9 +71,14 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
     items += receiver.write_items(writer, sent, kMaxItemsPerFrame - items);
     sender.write_items(writer, sent, kMaxItemsPerFrame - items);
   }
-  if (writer.written_bytes() == 0) return 0;
+  if (writer.written_bytes() == 0) {
+    lazy_at = now + kLazyNs;  // the window is full: its acknowledgements bring the next occasion
+    return 0;
+  }
   RW_DCHECK(writer.ok());
   ack_due = false;
+  ack_waiting = 0;
+  lazy_at = kNeverNs;
   return finish_mixed(packet, writer.written_bytes());
 }
 

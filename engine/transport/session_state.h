@@ -34,6 +34,10 @@ struct Session::State {
   void on_timer(TimeNs now, EventBatch& events);
   void probe();
   void note_time(TimeNs now);
+  /// Something that may ride along is there: at the latest in kLazyNs it goes.
+  void note_lazy() {
+    if (lazy_at == kNeverNs) lazy_at = now + kLazyNs;
+  }
   void received_packet(const wire::FrameHeader& header, bool eliciting);
 
   // --- session_outbound.cc ---
@@ -75,7 +79,9 @@ struct Session::State {
   std::uint64_t round_end = 0;      ///< a round trip is over when this packet is acknowledged
   unsigned quiet_rounds = 0;        ///< since reordering was last seen
   std::uint32_t mixed_in_a_row = 0;
-  bool ack_due = false;
+  bool ack_due = false;           ///< something is not acknowledged yet
+  std::uint32_t ack_waiting = 0;  ///< packets that wait for it
+  TimeNs lazy_at = kNeverNs;      ///< when what may ride along goes alone
   bool ping_due = false;
   bool closed = false;
   bool close_frame_due = false;
