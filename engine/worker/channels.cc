@@ -93,7 +93,7 @@ void Channels::poll() {
     } else if (channel.removing) {
       if (channel.outstanding.count() == channel.ended.count()) {
         core_.outbound->report(index);
-        if (channel.outstanding.empty() && !channel.has_stash) {
+        if (channel.outstanding.empty() && channel.replied == 0 && !channel.has_stash) {
           core_.active[at] = core_.active.back();
           core_.active.pop_back();
           finish_removal(index);

@@ -24,6 +24,7 @@ enum class OutState : std::uint8_t {
   kSending,     ///< with a session; `flight` names it there
   kLocal,       ///< with this node's own inbound side
   kAwaitReply,  ///< a call that was answered; the reply is on its way
+  kReplied,     ///< a call that is over, but its session may still read it until its result
   kParent,      ///< a multi-target send; its targets are OutMessages of their own
   kChildEnded,  ///< a target that ended, kept until its parent is reported
   kEnded,       ///< the outcome waits for room in the program's delivery queue

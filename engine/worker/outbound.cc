@@ -435,7 +435,7 @@ void Outbound::pump() {
 bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
   Link& link = core_.links[link_index];
   IndexList<OutMessage>& queue = link.queue[service];
-  std::uint32_t moved = 0;
+  bool progress = false;
   for (std::uint32_t count = 0; count < 16 && !queue.empty(); ++count) {
     const std::uint32_t out = queue.front();
     OutMessage& message = core_.outs[out];
@@ -444,14 +444,14 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
       if (elder.state == OutState::kWaiting) {
         queue.remove(core_.outs, out);
         wait(out, elder.waiting_for, 0);
+        progress = true;
         continue;
       }
-      // An elder that was recalled stands behind us now; one that is being cancelled may never come,
-      // so that it cannot be named: both go first.
+      // An elder that was recalled stands behind us now; one that is being cancelled may never
+      // come, so that it cannot be named: both go first.
       if (elder.state == OutState::kQueued || elder.cancel_asked) {
         queue.remove(core_.outs, out);
         queue.push_back(core_.outs, out);
-        if (++moved > queue.count()) return false;
         continue;
       }
     }
@@ -477,8 +477,9 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
     message.flight = cookie;
     message.state = OutState::kSending;
     core_.worked = true;
+    progress = true;
   }
-  return true;
+  return progress;
 }
 
 // ---- what becomes of them -----------------------------------------------------------------------
@@ -493,6 +494,10 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
   }
   OutMessage& message = core_.outs[out];
   message.flight = kNone;
+  if (message.state == OutState::kReplied) {
+    --core_.channels[message.channel].replied;
+    return give_back(out);
+  }
   if (ending == Ending::kUnknown && reason == Reason::kSessionLost) message.maybe_handed = true;
   if (reason == Reason::kSessionLost) {
     if (message.cancel_asked || message.header.level == Level::kNone)
@@ -585,14 +590,19 @@ void Outbound::turned_away(std::uint32_t out, Reason reason) {
 }
 
 void Outbound::complete_call(std::uint32_t out) {
-  recall(out);
   OutMessage& message = core_.outs[out];
-  message.maybe_handed = false;
+  const bool with_session = message.state == OutState::kSending && !message.cancel_asked;
+  if (!with_session) recall(out);
   ++core_.counters.done;
   --core_.counters.in_flight_now;
   message.counted = false;
   leave_chain(out);
-  free(out);
+  if (!with_session) return free(out);
+  // The request's own result says nothing new, and comes when it likes; until then the session may
+  // read the request.
+  leave_books(out);
+  ++core_.channels[message.channel].replied;
+  message.state = OutState::kReplied;
 }
 
 std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) const {
@@ -780,11 +790,21 @@ void Outbound::free(std::uint32_t out) {
     core_.outs[child].state = OutState::kFree;
     core_.outs.give_back(child);
   }
-  Channel& channel = core_.channels[message.channel];
+  leave_books(out);
+  give_back(out);
+}
+
+/// Forget it as one of its channel's outstanding messages.
+void Outbound::leave_books(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
   core_.out_by_sequence.erase(Core::sequence_key(message.channel, message.header.id.sequence));
-  channel.outstanding.remove(core_.outs, out);
+  core_.channels[message.channel].outstanding.remove(core_.outs, out);
+}
+
+void Outbound::give_back(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
   if (message.file != 0)
-    for (TransmitFile& file : channel.files)
+    for (TransmitFile& file : core_.channels[message.channel].files)
       if (file.file == message.file) --file.users;
   message.state = OutState::kFree;
   core_.outs.give_back(out);
@@ -802,7 +822,9 @@ void Outbound::on_time() {
   while (core_.deadlines.next_ns() <= core_.now) {
     const Deadlines::Entry entry = core_.deadlines.pop();
     OutMessage& message = core_.outs[entry.index];
-    if (message.generation != entry.generation || message.state == OutState::kEnded) continue;
+    if (message.generation != entry.generation || message.state == OutState::kEnded ||
+        message.state == OutState::kReplied)
+      continue;
     if (message.state == OutState::kParent) {
       for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child) {
         OutMessage& target = core_.outs[child];

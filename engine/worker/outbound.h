@@ -75,6 +75,8 @@ class Outbound {
   void ended(std::uint32_t out, Ending ending, Reason reason);
   void child_ended(std::uint32_t child);
   void free(std::uint32_t out);
+  void leave_books(std::uint32_t out);
+  void give_back(std::uint32_t out);
 
   Core& core_;
   IndexList<OutMessage> waiting_;
