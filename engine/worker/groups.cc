@@ -276,7 +276,8 @@ void Groups::dispatch() {
       break;
     }
   }
-  for (Group& group : groups_) {
+  for (std::size_t service = 0; service < core_.services.size(); ++service) {
+    Group& group = groups_[service];
     if (group.queued.empty() || group.consumers.empty()) continue;
     while (!group.queued.empty()) {
       const std::uint32_t in = group.queued.front();

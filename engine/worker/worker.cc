@@ -31,6 +31,7 @@ struct Worker::State {
   void run_timers();
   void obey();
   void transmit();
+  void fill_burst();
   void gather_evidence();
   void check_drained();
   void keep_house();
@@ -65,7 +66,11 @@ struct Worker::State {
   Groups groups;
   transport::EventBatch events;
   std::array<port::RxPacket, port::kBurstPackets> received;
-  std::array<port::TxPacket, port::kBurstPackets> unsent{};  ///< the port's queue was full
+  std::array<port::TxPacket, port::kBurstPackets> spare{};  ///< empty buffers, from the front
+  std::size_t spare_count = 0;
+  std::array<port::TxPacket, port::kBurstPackets>
+      filled{};  ///< of which [unsent_from, + count) wait
+  std::size_t unsent_from = 0;
   std::size_t unsent_count = 0;
   std::uint32_t next_link = 0;  ///< transmit begins with another link each turn
   TimeNs house_at_ns = 0;
@@ -151,57 +156,44 @@ void Worker::State::run_timers() {
 }
 
 void Worker::State::transmit() {
-  if (unsent_count != 0) {
-    const std::size_t taken = core.port.tx_burst(std::span(unsent).first(unsent_count));
-    std::move(unsent.begin() + static_cast<std::ptrdiff_t>(taken),
-              unsent.begin() + static_cast<std::ptrdiff_t>(unsent_count), unsent.begin());
-    unsent_count -= taken;
-    if (unsent_count != 0) {
-      core.worked = true;
-      core.port.flush();
-      return;  // the port is full: what sessions have stays with them
-    }
-  }
-  const auto count = static_cast<std::uint32_t>(core.links.size());
   for (std::uint32_t burst = 0; burst < kTransmitBurstsPerTurn; ++burst) {
-    std::array<port::TxPacket, port::kBurstPackets> packets;
-    std::size_t have = 0;
-    std::size_t filled = 0;
-    for (std::uint32_t step = 0; step < count; ++step) {
-      Link& link = core.links[(next_link + step) % count];
-      if (link.session == nullptr || !link.destination_open) continue;
-      while (true) {
-        if (filled == have) {
-          if (have != 0) break;
-          have = core.port.tx_alloc(packets);
-          if (have == 0) break;
-        }
-        port::TxPacket& packet = packets[filled];
-        const std::size_t bytes =
-            link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes));
-        if (bytes == 0) break;
-        packet.bytes = static_cast<std::uint32_t>(bytes);
-        packet.destination = link.destination;
-        ++filled;
-      }
-      if (filled == have && have != 0) break;
-    }
-    if (have == 0) break;
-    core.port.tx_free(std::span<const port::TxPacket>(packets).subspan(filled, have - filled));
-    if (filled == 0) break;
+    // What the port did not take last time goes first; what sessions have stays with them
+    // meanwhile.
+    if (unsent_count == 0) fill_burst();
+    if (unsent_count == 0) break;
     core.worked = true;
-    const std::size_t taken =
-        core.port.tx_burst(std::span<const port::TxPacket>(packets).first(filled));
-    if (taken != filled) {
-      unsent_count = filled - taken;
-      std::copy_n(packets.begin() + static_cast<std::ptrdiff_t>(taken), unsent_count,
-                  unsent.begin());
-      break;
-    }
-    if (filled < port::kBurstPackets) break;
-    next_link = count == 0 ? 0 : (next_link + 1) % count;
+    const bool whole_burst = unsent_from == 0 && unsent_count == filled.size();
+    const std::size_t taken = core.port.tx_burst(
+        std::span<const port::TxPacket>(filled).subspan(unsent_from, unsent_count));
+    unsent_from += taken;
+    unsent_count -= taken;
+    if (unsent_count != 0 || !whole_burst) break;
   }
   core.port.flush();
+}
+
+/// Writes up to a burst of packets from all sessions, beginning with another one each time. Buffers
+/// that are not needed are kept for the next turn: an idle turn asks the port for nothing.
+void Worker::State::fill_burst() {
+  unsent_from = 0;
+  const auto count = static_cast<std::uint32_t>(core.links.size());
+  for (std::uint32_t step = 0; step < count; ++step) {
+    Link& link = core.links[(next_link + step) % count];
+    if (link.session == nullptr || !link.destination_open) continue;
+    while (unsent_count < filled.size()) {
+      if (spare_count == 0) spare_count = core.port.tx_alloc(spare);
+      if (spare_count == 0) return;
+      port::TxPacket& packet = spare[spare_count - 1];
+      const std::size_t bytes =
+          link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes));
+      if (bytes == 0) break;
+      packet.bytes = static_cast<std::uint32_t>(bytes);
+      packet.destination = link.destination;
+      filled[unsent_count++] = packet;
+      --spare_count;
+    }
+  }
+  if (unsent_count != 0) next_link = (next_link + 1) % count;
 }
 
 // ---- the ring manager ---------------------------------------------------------------------------
