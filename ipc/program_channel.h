@@ -20,7 +20,7 @@ namespace ringwire::ipc {
 /// Messages received and not yet asked for; beyond, the delivery queues are left alone.
 inline constexpr std::size_t kMaxInbox = 16'384;
 /// Polling with sched_yield before a wait goes to sleep: a wake-up costs about as much.
-inline constexpr DurationNs kYieldNs = 50 * kMicrosecondNs;
+inline constexpr DurationNs kYieldNs = 100 * kMicrosecondNs;
 
 class ProgramChannel {
  public:

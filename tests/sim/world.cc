@@ -629,8 +629,7 @@ Verdict World::run() {
     }
     for (auto& client : clients_) {
       step_client(*client);
-      if (client->channel->take_bell())
-        nodes_[client->node]->worker->wake_channel(client->index);
+      if (client->channel->take_bell()) nodes_[client->node]->worker->wake_channel(client->index);
     }
     if (!verdict_.violations.empty()) break;
     const std::uint64_t ended = verdict_.done + verdict_.failed + verdict_.unknown;

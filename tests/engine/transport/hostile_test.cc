@@ -11,7 +11,7 @@
 #include "engine/wire/frame.h"
 #include "engine/wire/items.h"
 #include "engine/wire/message_codec.h"
-#include "pair_world.h"
+#include "tests/engine/transport/pair_world.h"
 
 namespace ringwire::transport {
 namespace {
@@ -223,7 +223,8 @@ INSTANTIATE_TEST_SUITE_P(
                true},
         Attack{"more credit than slots", [](Attacker& a) { return item(a, {6, 1, 0x81, 8, 0}); },
                true},
-        Attack{"result", [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 12, 0}); },
+        Attack{"result",
+               [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 12, 0}); },
                false},
         Attack{"result for a message never sent",
                [](Attacker& a) {
@@ -287,14 +288,16 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"undefined service handle",
                [](Attacker& a) {
                  return a.mixed([](ByteWriter& writer) {
-                   wire::encode_message(writer, ItemType::kMessage, kNumber, {}, {{}, {9, false}, {}});
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {},
+                                        {{}, {9, false}, {}});
                  });
                },
                true},
         Attack{"service handle out of range",
                [](Attacker& a) {
                  return a.mixed([](ByteWriter& writer) {
-                   wire::encode_message(writer, ItemType::kMessage, kNumber, {}, {{}, {64, true}, {}});
+                   wire::encode_message(writer, ItemType::kMessage, kNumber, {},
+                                        {{}, {64, true}, {}});
                  });
                },
                true},

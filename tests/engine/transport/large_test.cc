@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/transport/session.h"
-#include "pair_world.h"
+#include "tests/engine/transport/pair_world.h"
 
 namespace ringwire::transport {
 namespace {

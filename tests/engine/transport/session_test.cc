@@ -6,7 +6,7 @@
 #include "engine/transport/limits.h"
 #include "engine/wire/frame.h"
 #include "engine/wire/items.h"
-#include "pair_world.h"
+#include "tests/engine/transport/pair_world.h"
 
 namespace ringwire::transport {
 namespace {
