@@ -196,8 +196,15 @@ int AttachLink::request(AttachType type, std::span<const std::byte> body, int de
     return fail(error_of(status), "the engine refused: %s", text_of(status));
   }
   if (result == SocketResult::kTimeout) return fail(RW_ETIMEOUT, "the engine did not answer");
+  const int system_errno = errno;
   mark_dead();
-  return fail(RW_ENOENGINE, "the connection to the engine broke");
+  if (closing_ != AttachStatus::kOk)
+    return fail(error_of(closing_), "the engine ended the attachment: %s", closing_text_.c_str());
+  return fail(RW_ENOENGINE, "the connection to the engine broke%s%s",
+              result == SocketResult::kSystem ? ": " : "",
+              result == SocketResult::kSystem      ? std::strerror(system_errno)
+              : result == SocketResult::kMalformed ? " (an answer broke the protocol)"
+                                                   : "");
 }
 
 int AttachLink::service_handle(const std::string& name, std::uint16_t& handle) {

@@ -32,6 +32,8 @@ struct rw_channel {
 
 namespace {
 
+/// How long rw_admin waits for a live engine's answer.
+constexpr ringwire::DurationNs kAdminLimitNs = 10 * ringwire::kSecondNs;
 constexpr std::size_t kReadBytes = 1u << 20;  // what one read asks for: enough to be rare
 
 // Memory is the only thing that throws in here.
@@ -476,16 +478,22 @@ int rw_admin(const char* socket, const char* request, char** answer, int* exit_c
     header.type = static_cast<std::uint32_t>(ipc::AttachType::kAdmin);
     header.request = 1;
     header.body_bytes = static_cast<std::uint32_t>(text.size());
-    // No limit of time: `wait` and `drain` answer when it has happened.
     if (text.size() > ipc::kMaxDatagramBytes - sizeof header)
       return fail(RW_ETOOLARGE, "the request is too long");
-    if (ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, ringwire::kNeverNs) !=
+    // An engine that is alive answers in milliseconds; one that is stopped must not hang its asker.
+    const ringwire::TimeNs deadline = ipc::monotonic_ns() + kAdminLimitNs;
+    const auto silent = [&path] {
+      return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
+    };
+    if (ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline) !=
         ipc::SocketResult::kDone)
       return fail(RW_ENOENGINE, "the engine at %s hung up", path.c_str());
     std::string collected;
     ipc::Datagram part;
     for (bool more = true; more;) {
-      if (ipc::receive_datagram(fd, part, ringwire::kNeverNs) != ipc::SocketResult::kDone)
+      const ipc::SocketResult received = ipc::receive_datagram(fd, part, deadline);
+      if (received == ipc::SocketResult::kTimeout) return silent();
+      if (received != ipc::SocketResult::kDone)
         return fail(RW_ENOENGINE, "the engine at %s hung up", path.c_str());
       const auto status = static_cast<ipc::AttachStatus>(part.header().status);
       ipc::AdminAnswer about{};

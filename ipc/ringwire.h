@@ -25,7 +25,7 @@ extern "C" {
 #define RW_ABI_VERSION 1
 #define RW_MAX_KEY_BYTES 1024
 #define RW_MAX_NAME_BYTES 63
-#define RW_WAIT_FOREVER ((int64_t)-1)
+#define RW_WAIT_FOREVER INT64_C(-1)
 
 /* Errors. Stable numbers. */
 enum rw_error {
@@ -193,8 +193,18 @@ typedef struct rw_status_t {
   uint64_t max_message_bytes;
 } rw_status_t;
 
+/* An options struct with its size set and everything else at its default. */
+#ifdef __cplusplus
+#define RW_OPTIONS(type)                  \
+  ([] {                                   \
+    type options_{};                      \
+    options_.struct_bytes = sizeof(type); \
+    return options_;                      \
+  }())
+#else
 #define RW_OPTIONS(type) \
   { .struct_bytes = sizeof(type) }
+#endif
 
 /* --- attach --- */
 RW_API int rw_client_open(const rw_client_options *options, rw_client **client);

@@ -56,6 +56,8 @@ ExitCode run(int argc, char** argv) {
   CLI::App app("Messages of any size between programs on many machines.", "ringwire");
   Shell shell;
   app.require_subcommand(1);
+  app.add_option("--socket", shell.socket, "Socket of the engine; may also stand after the command")
+      ->type_name("PATH");
   app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no engine, 4 timed out.");
   add_status(app, shell);
   add_nodes(app, shell);

@@ -8,6 +8,8 @@
 #include "base/endpoint_text.h"
 #include "base/hash.h"
 
+#include "engine/node/clock.h"
+
 namespace ringwire::node {
 namespace {
 
@@ -282,7 +284,7 @@ Json attachments_json(const Admin::Rooms& rooms, const Snapshots::All& all) {
     attachments.push_back({{"pid", attachment.pid},
                            {"uid", attachment.uid},
                            {"label", attachment.label},
-                           {"since_ns", attachment.since_ns},
+                           {"since_ns", clock_now_ns() - attachment.since_ns},
                            {"channels", std::move(channels)},
                            {"adopted_bytes", attachment.adopted_bytes},
                            {"services", std::move(names)}});

@@ -11,7 +11,7 @@ constexpr unsigned kHasPriority = 1U << 4;
 constexpr unsigned kHasReplyTo = 1U << 5;
 constexpr unsigned kAllBits = (1U << 6) - 1;
 
-constexpr std::uint16_t kKnownFlags = (1U << 8) - 1;
+constexpr std::uint16_t kKnownFlags = (1U << 9) - 1;
 
 void encode_handle(ByteWriter& writer, const HandleUse& use) {
   writer.varint(std::uint64_t{use.handle} << 1 | (use.define ? 1U : 0U));

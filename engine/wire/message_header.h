@@ -22,6 +22,7 @@ enum MessageFlag : std::uint16_t {
   kRedelivered = 1u << 5,  ///< an earlier attempt may have reached a program
   kDegraded = 1u << 6,     ///< routed without a majority's word on who serves the slot
   kToOrigin = 1u << 7,     ///< sent to a channel by its origin handle, but not as an awaited reply
+  kNoWait = 1u << 8,       ///< turn it away at once where no program consumes its service
 };
 
 struct MessageHeader {

@@ -104,9 +104,10 @@ void Groups::redeliver(std::uint32_t in) {
 
 // ---- who gets it --------------------------------------------------------------------------------
 
-bool Groups::admits(std::uint16_t service, std::uint64_t bytes) const {
+bool Groups::admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) const {
   const Group& group = groups_[service];
   if (!group.consumers.empty()) return true;  // bounded by the credit of its service
+  if (no_wait) return false;
   return core_.now - group.alone_since_ns < core_.config.program_grace_ns &&
          group.queued_bytes + bytes <= core_.config.queue_bytes;
 }

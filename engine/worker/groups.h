@@ -22,7 +22,7 @@ class Groups {
   void remove_channel(ChannelIndex index);
 
   /// Whether a message for this service may come in now.
-  [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes) const;
+  [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) const;
   /// Whose memory messages of this service are received into.
   [[nodiscard]] DomainIndex domain(std::uint16_t service) const { return groups_[service].domain; }
 

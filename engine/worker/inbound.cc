@@ -115,7 +115,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     const auto name = std::find(core_.services.begin(), core_.services.end(), header.service);
     if (name == core_.services.end()) return turn_away(source, header, whole, Reason::kNoConsumer);
     service = static_cast<std::uint16_t>(name - core_.services.begin());
-    if (!core_.groups->admits(service, header.payload_bytes))
+    if (!core_.groups->admits(service, header.payload_bytes, (header.flags & wire::kNoWait) != 0))
       return turn_away(source, header, whole, Reason::kNoConsumer);
     domain = core_.groups->domain(service);
   }

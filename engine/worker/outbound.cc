@@ -152,6 +152,7 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   header.service = core_.services[submission.service];
   if ((submission.flags & ipc::kSubmitOrderNone) != 0) header.flags |= wire::kOrderNone;
   if ((submission.flags & ipc::kSubmitCall) != 0) header.flags |= wire::kCall;
+  if (message.no_wait) header.flags |= wire::kNoWait;
   if (target == TargetKind::kBroadcast) header.flags |= wire::kBroadcast;
   if (target == TargetKind::kReplicas) header.flags |= wire::kReplica;
 
