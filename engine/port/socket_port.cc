@@ -29,8 +29,8 @@ constexpr std::size_t kRxBufferBytes = 65'536;
 /// An odd number of cache lines, so that the starts of the buffers fall into different cache sets.
 constexpr std::size_t kRxStrideBytes = kRxBufferBytes + 64;
 constexpr std::size_t kRxMessages = kBurstPackets;
-/// Coalesced runs received at once: 8 x 62,608 B = 0.5 MB stays in a 1 MiB L2 cache until used.
-constexpr std::size_t kRxLargeMessages = 8;
+/// Coalesced runs received at once: 2 x 62,608 B stay in the L2 cache beside what they are copied to.
+constexpr std::size_t kRxLargeMessages = 2;
 /// From this mean size on, the next receive call asks for kRxLargeMessages only.
 constexpr std::size_t kLargeMessageBytes = 16'384;
 

@@ -28,7 +28,10 @@ class Groups;
 // Limits of one turn: enough to amortise its fixed cost, small enough that nobody waits long.
 inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
 inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
-inline constexpr std::uint32_t kTransmitBurstsPerTurn = 8;  // x 64 packets
+/// 14 packets a burst: two 64 KB sends of 9 KB frames, written and handed over while they are in
+/// the cache; and the receiver begins while the next are written.
+inline constexpr std::size_t kTransmitPackets = 14;
+inline constexpr std::uint32_t kTransmitBurstsPerTurn = 6;
 inline constexpr std::uint32_t kReceiveBurstsPerTurn = 4;
 /// Turns without work after which a channel is parked: it rings when it wants something.
 inline constexpr std::uint32_t kTurnsUntilParked = 512;

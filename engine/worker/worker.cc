@@ -66,10 +66,9 @@ struct Worker::State {
   Groups groups;
   transport::EventBatch events;
   std::array<port::RxPacket, port::kBurstPackets> received;
-  std::array<port::TxPacket, port::kBurstPackets> spare{};  ///< empty buffers, from the front
+  std::array<port::TxPacket, kTransmitPackets> spare{};  ///< empty buffers, from the front
   std::size_t spare_count = 0;
-  std::array<port::TxPacket, port::kBurstPackets>
-      filled{};  ///< of which [unsent_from, + count) wait
+  std::array<port::TxPacket, kTransmitPackets> filled{};  ///< of which [unsent_from, + count) wait
   std::size_t unsent_from = 0;
   std::size_t unsent_count = 0;
   std::uint32_t next_link = 0;  ///< transmit begins with another link each turn

@@ -178,7 +178,7 @@ TEST(MessageCodec, knows_which_headers_keep_the_rules) {
   broken.attempt = 0;
   EXPECT_FALSE(valid_header(broken));
   broken = header;
-  broken.flags = 256;
+  broken.flags = 512;
   EXPECT_FALSE(valid_header(broken));
   broken = header;
   broken.level = static_cast<Level>(3);
