@@ -346,8 +346,8 @@ void AttachConnection::close() {
   closed_ = true;
   boost::system::error_code ignored;
   socket_.close(ignored);
-  // The program holds the same open file: closing our descriptor alone would leave it registered with
-  // the reactor, which would take its end for an event of whatever is registered next.
+  // The program holds the same open file: closing our descriptor alone would leave it registered
+  // with the reactor, which would take its end for an event of whatever is registered next.
   if (process_.is_open()) Descriptor(process_.release());
   // `this` may end with the server's hold on it.
   const auto self = shared_from_this();

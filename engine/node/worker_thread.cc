@@ -126,8 +126,8 @@ void WorkerThread::run() {
       ::sched_yield();
       continue;
     }
-    sleep_until_needed(now);
-    last_work_ns = clock_now_ns();
+    // Who was woken by an event polls again for a while; a timer alone is no sign of more to come.
+    if (sleep_until_needed(now)) last_work_ns = clock_now_ns();
   }
 }
 
@@ -160,16 +160,16 @@ void WorkerThread::tell_manager(TimeNs now) {
 
 void WorkerThread::look_at_bells() { wait(0); }
 
-void WorkerThread::sleep_until_needed(TimeNs now) {
+bool WorkerThread::sleep_until_needed(TimeNs now) {
   if (!notices_.empty()) tell_manager(now);
   if (!worker_.prepare_sleep()) {
     worker_.wake();
-    return;
+    return true;
   }
   // A command whose edge an earlier look consumed was pushed before that look: it is seen here.
   if (!commands_.empty()) {
     worker_.wake();
-    return;
+    return true;
   }
   const TimeNs before_ns = clock_now_ns();
   DurationNs timeout_ns = kMaxSleepNs;
@@ -177,9 +177,10 @@ void WorkerThread::sleep_until_needed(TimeNs now) {
   if (worker_.next_deadline_ns() != kNeverNs)
     timeout_ns = std::clamp<DurationNs>(worker_.next_deadline_ns() - before_ns, 0, timeout_ns);
   sleeping_.store(true, std::memory_order_relaxed);
-  wait(timeout_ns);
+  const bool event = wait(timeout_ns) > 0;
   sleeping_.store(false, std::memory_order_relaxed);
   worker_.wake();
+  return event;
 }
 
 int WorkerThread::wait(DurationNs timeout_ns) {

@@ -55,7 +55,8 @@ class WorkerThread {
   void apply_bell_changes();
   void tell_manager(TimeNs now);
   void look_at_bells();
-  void sleep_until_needed(TimeNs now);
+  /// True when something happened, false when only the time had come.
+  bool sleep_until_needed(TimeNs now);
   int wait(DurationNs timeout_ns);
 
   WorkerThreadOptions options_;

@@ -29,7 +29,8 @@ constexpr std::size_t kRxBufferBytes = 65'536;
 /// An odd number of cache lines, so that the starts of the buffers fall into different cache sets.
 constexpr std::size_t kRxStrideBytes = kRxBufferBytes + 64;
 constexpr std::size_t kRxMessages = kBurstPackets;
-/// Coalesced runs received at once: 2 x 62,608 B stay in the L2 cache beside what they are copied to.
+/// Coalesced runs received at once: 2 x 62,608 B stay in the L2 cache beside what they are copied
+/// to.
 constexpr std::size_t kRxLargeMessages = 2;
 /// From this mean size on, the next receive call asks for kRxLargeMessages only.
 constexpr std::size_t kLargeMessageBytes = 16'384;

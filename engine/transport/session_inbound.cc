@@ -186,6 +186,8 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
     congestion.on_rtt(now - newest_sent_at);
   }
   if (!progress) return ItemVerdict::kOk;
+  if (lazy_blocked) lazy_at = now;
+  lazy_blocked = false;
   probes = 0;
   unanswered_since = sent.oldest() < sent.next_number() ? now : kNeverNs;
   detect_loss();

@@ -72,13 +72,17 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
     sender.write_items(writer, sent, kMaxItemsPerFrame - items);
   }
   if (writer.written_bytes() == 0) {
-    lazy_at = now + kLazyNs;  // the window is full: its acknowledgements bring the next occasion
+    // The window is full: the next acknowledgement brings the occasion, and asking each kLazyNs
+    // until then would keep the worker of a peer that is gone awake.
+    lazy_at = now + kMaxProbeNs;
+    lazy_blocked = true;
     return 0;
   }
   RW_DCHECK(writer.ok());
   ack_due = false;
   ack_waiting = 0;
   lazy_at = kNeverNs;
+  lazy_blocked = false;
   return finish_mixed(packet, writer.written_bytes());
 }
 

@@ -81,6 +81,7 @@ struct Session::State {
   std::uint32_t mixed_in_a_row = 0;
   bool ack_due = false;           ///< something is not acknowledged yet
   std::uint32_t ack_waiting = 0;  ///< packets that wait for it
+  bool lazy_blocked = false;      ///< the window had no room for it
   TimeNs lazy_at = kNeverNs;      ///< when what may ride along goes alone
   bool ping_due = false;
   bool closed = false;

@@ -383,7 +383,7 @@ TimeNs Worker::next_deadline_ns() const {
   Core& core = state.core;
   TimeNs next = std::min(state.outbound.next_deadline_ns(), state.groups.next_deadline_ns());
   for (const Link& link : core.links) {
-    if (link.session == nullptr) continue;
+    if (link.session == nullptr || !link.destination_open) continue;
     next = std::min(next, link.session->next_deadline_ns());
     const TimeNs since = link.session->unanswered_since_ns();
     if (since != kNeverNs)

@@ -1,14 +1,15 @@
 // tcp-floor: what two bare processes reach over kernel TCP on loopback, the yardstick for the
 // socket port.
 //
-//   tcp-floor echo  [--size BYTES] [--duration SECONDS]   epoll ping-pong, one outstanding
-//   tcp-floor large [--size BYTES] [--duration SECONDS]   one way, each message confirmed by one
-//   byte
+//   tcp-floor echo [options]    epoll ping-pong, one outstanding
+//   tcp-floor large [options]   one way, each message confirmed by one byte
+//   options: --size BYTES, --duration SECONDS, --cores CLIENT,SERVER (pins the two processes)
 //
-// Prints one JSON object: latency percentiles in ns (echo) or bytes per second (large).
+// Prints one JSON object: latency percentiles in ns, and bytes per second.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -44,6 +45,14 @@ int listen_on_loopback(sockaddr_in& address) {
   if (getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes) != 0)
     fail("getsockname");
   return listener;
+}
+
+void pin(int core) {
+  if (core < 0) return;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  CPU_SET(static_cast<std::size_t>(core), &cores);
+  if (sched_setaffinity(0, sizeof cores, &cores) != 0) fail("sched_setaffinity");
 }
 
 void no_delay(int socket) {
@@ -108,12 +117,18 @@ int main(int count, char** words) {
   const std::string mode = count > 1 ? words[1] : "";
   std::size_t bytes = mode == "large" ? 1'000'000 : 64;
   double seconds = 3;
+  int client_core = -1;
+  int server_core = -1;
   for (int at = 2; at + 1 < count; at += 2) {
     if (std::strcmp(words[at], "--size") == 0) bytes = std::strtoull(words[at + 1], nullptr, 10);
     if (std::strcmp(words[at], "--duration") == 0) seconds = std::strtod(words[at + 1], nullptr);
+    if (std::strcmp(words[at], "--cores") == 0 &&
+        std::sscanf(words[at + 1], "%d,%d", &client_core, &server_core) != 2)
+      bytes = 0;
   }
   if ((mode != "echo" && mode != "large") || bytes == 0 || seconds <= 0) {
-    std::fprintf(stderr, "usage: tcp-floor echo|large [--size BYTES] [--duration SECONDS]\n");
+    std::fprintf(stderr,
+                 "usage: tcp-floor echo|large [--size BYTES] [--duration SECONDS] [--cores C,S]\n");
     return 2;
   }
   sockaddr_in address{};
@@ -121,6 +136,7 @@ int main(int count, char** words) {
   const bool echo = mode == "echo";
   const pid_t child = fork();
   if (child < 0) fail("fork");
+  pin(child == 0 ? server_core : client_core);
   if (child == 0) {
     serve(listener, bytes, echo);
     _exit(0);
