@@ -31,9 +31,13 @@ void Channels::remove(const RemoveChannel& command) {
   Channel& channel = core_.channels[command.index];
   if (channel.ipc == nullptr || channel.removing) return;
   // What it had released counts; what it had submitted runs to its outcome (G8).
-  while (take_releases(command.index)) {
+  // Bounded by what its queue can hold: another thread of the program may go on writing.
+  for (std::uint32_t round = 0;
+       round < ipc::kMaxQueueEntries / kReleasesPerChannelTurn && take_releases(command.index);
+       ++round) {
   }
   channel.removing = true;
+  core_.outbound->abandon_calls(command.index);
   core_.channel_by_identity.erase(Core::channel_key(channel.attachment, channel.number));
   core_.groups->remove_channel(command.index);
   while (!channel.backlog.empty()) {
@@ -93,7 +97,9 @@ void Channels::poll() {
     } else if (channel.removing) {
       if (channel.outstanding.count() == channel.ended.count()) {
         core_.outbound->report(index);
-        if (channel.outstanding.empty() && channel.replied == 0 && !channel.has_stash) {
+        const bool more = channel.home && !channel.violated &&
+                          (channel.has_stash || channel.ipc->submission_waits());
+        if (channel.outstanding.empty() && channel.replied == 0 && !more) {
           core_.active[at] = core_.active.back();
           core_.active.pop_back();
           finish_removal(index);

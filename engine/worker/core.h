@@ -87,7 +87,8 @@ struct Channel {
   bool has_stash = false;
   bool deliveries_dirty = false;
   std::uint32_t idle_turns = 0;
-  std::uint32_t replied = 0;  ///< calls that are over, but still with a session
+  std::uint32_t taken_removing = 0;  ///< submissions since its removal began
+  std::uint32_t replied = 0;         ///< calls that are over, but still with a session
   std::uint64_t next_sequence = 1;
   std::uint64_t submitted = 0;
   std::uint64_t delivered = 0;

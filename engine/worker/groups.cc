@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
@@ -118,8 +119,9 @@ bool Groups::keyed(const InMessage& message) const {
   return (message.header.flags & wire::kBroadcast) == 0 || message.key_bytes != 0;
 }
 
-std::uint64_t Groups::key_of(const InMessage& message) {
-  return mix64(message.header.hash ^ mix64(message.service + 1ULL));
+std::uint64_t Groups::key_of(const InMessage& message) const {
+  // The secret goes in first, so that nobody can choose hashes that meet another service's keys.
+  return mix64(mix64(message.header.hash + core_.config.origin_secret[1]) ^ message.service);
 }
 
 bool Groups::has_room(const Consumer& consumer) const {
@@ -183,6 +185,7 @@ void Groups::give(std::uint32_t in, std::uint32_t at) {
       key_index_.put(key, entry);
     }
     ++keys_[entry].count;
+    message.bound = true;
   }
   message.consumer = at;
   if (consumer.pending.empty() && has_room(consumer) && hand_out(in, at)) return;
@@ -190,8 +193,8 @@ void Groups::give(std::uint32_t in, std::uint32_t at) {
   consumer.pending.push_back(core_.ins, in);
 }
 
-void Groups::unbind(const InMessage& message) {
-  if (!keyed(message)) return;
+void Groups::unbind(InMessage& message) {
+  if (!std::exchange(message.bound, false)) return;
   const std::uint64_t key = key_of(message);
   const std::uint32_t entry = key_index_.find(key);
   if (entry == kNone || --keys_[entry].count != 0) return;
@@ -207,7 +210,7 @@ bool Groups::hand_out(std::uint32_t in, std::uint32_t at) {
     return false;
   core_.ins[in].consumer = at;
   ++consumer.in_flight;
-  ++groups_[consumer.service].in_flight;
+  ++groups_[core_.ins[in].service].in_flight;
   return true;
 }
 
@@ -225,7 +228,8 @@ bool Groups::same_domain(std::uint32_t in, DomainIndex domain) {
     extent = core_.take_small(domain, total);
   } else if (const auto large = core_.pool(domain).take(total)) {
     extent = *large;
-  } else {
+  } else if (core_.now >= next_ask_ns_) {  // one file at a time, and not each turn
+    next_ask_ns_ = core_.now + kRetryNs;
     core_.tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(total), 0});
   }
   if (extent.empty()) return false;
@@ -280,16 +284,18 @@ void Groups::dispatch() {
   for (std::size_t service = 0; service < core_.services.size(); ++service) {
     Group& group = groups_[service];
     if (group.queued.empty() || group.consumers.empty()) continue;
-    while (!group.queued.empty()) {
-      const std::uint32_t in = group.queued.front();
+    for (std::uint32_t in = group.queued.front(); in != kNone;) {
       InMessage& message = core_.ins[in];
+      const std::uint32_t next = IndexList<InMessage>::next(core_.ins, in);
       std::uint32_t consumer = kNone;
       if (keyed(message)) {
         const std::uint32_t key = key_index_.find(key_of(message));
         if (key != kNone) {
           consumer = keys_[key].consumer;
-          if (!consumers_[consumer].live)
-            break;  // its last holder releases or dies: then it goes on
+          if (!consumers_[consumer].live) {  // who has the key left, but still holds some of it
+            in = next;
+            continue;
+          }
         }
       }
       if (consumer == kNone) consumer = pick(group);
@@ -297,6 +303,7 @@ void Groups::dispatch() {
       group.queued.remove(core_.ins, in);
       group.queued_bytes -= message.header.payload_bytes;
       give(in, consumer);
+      in = next;
     }
   }
 }

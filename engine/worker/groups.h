@@ -77,13 +77,13 @@ class Groups {
   };
 
   [[nodiscard]] bool keyed(const InMessage& message) const;
-  [[nodiscard]] static std::uint64_t key_of(const InMessage& message);
+  [[nodiscard]] std::uint64_t key_of(const InMessage& message) const;
   [[nodiscard]] bool has_room(const Consumer& consumer) const;
   [[nodiscard]] std::uint32_t pick(Group& group);
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.
   void give(std::uint32_t in, std::uint32_t consumer);
   void queue(std::uint32_t in, bool front);
-  void unbind(const InMessage& message);
+  void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   bool same_domain(std::uint32_t in, DomainIndex domain);
   void end_consumer(std::uint32_t at);
@@ -94,6 +94,7 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
+  TimeNs next_ask_ns_ = 0;  ///< for memory of another user's domain
 };
 
 }  // namespace ringwire::worker

@@ -93,7 +93,32 @@ void Inbound::say(const Source& source, const wire::MessageHeader& header, bool 
 
 void Inbound::turn_away(const Source& source, const wire::MessageHeader& header, bool whole,
                         Reason reason) {
+  const MessageId id = header.id;
+  const std::uint64_t predecessor = header.predecessor;
+  // At level none its sender takes the arrival for the end and never sends it again: nobody may
+  // wait for it.
+  const bool for_good = source.link_index != kNone && whole && header.level == Level::kNone;
   say(source, header, whole, Ending::kFailed, reason);
+  if (for_good) elder_gone(id, predecessor);
+}
+
+void Inbound::elder_gone(const MessageId& id, std::uint64_t predecessor) {
+  if (core_.windows.look(id) == Seen::kNever) core_.windows.mark(id, Seen::kGivenUp);
+  // Who waited for it waits now for what it waited for itself.
+  const std::uint64_t key = Core::identity_key(id);
+  std::uint32_t at = core_.held_by_predecessor.find(key);
+  if (at == kNone) return;
+  core_.held_by_predecessor.erase(key);
+  while (at != kNone) {
+    InMessage& message = core_.ins[at];
+    const std::uint32_t next = message.next_waiter;
+    message.next_waiter = kNone;
+    message.state = InState::kReceiving;
+    message.header.predecessor = predecessor;
+    --core_.counters.held_now;
+    on_whole(at);
+    at = next;
+  }
 }
 
 void Inbound::on_message(const Source& source, const wire::MessageHeader& header,

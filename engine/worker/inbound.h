@@ -34,6 +34,9 @@ class Inbound {
   /// The message is over: settle it if that was not done, remember its identity, free its memory.
   void finish(std::uint32_t in, Ending ending, Reason reason);
 
+  /// This message will not come (again): what waits for it waits for its predecessor instead.
+  void elder_gone(const MessageId& id, std::uint64_t predecessor);
+
   /// Copy what is left of large local messages, one piece a turn.
   void copy_some();
   [[nodiscard]] bool copying() const { return !copying_.empty(); }

@@ -51,6 +51,7 @@ struct OutMessage {
   std::uint32_t attempt = 0;
   std::uint32_t node = ipc::kNoNode;
   std::uint32_t flight = kNone;
+  std::uint32_t queued_link = kNone;  ///< kQueued: whose list it stands in
   std::uint32_t local_in = kNone;
   std::uint32_t parent = kNone;
   std::uint32_t children_open = 0;
@@ -93,6 +94,7 @@ struct InMessage {
   bool settled = false;  ///< its sender knows the outcome
   bool redelivered = false;
   bool order_none = false;
+  bool bound = false;    ///< counts for its key's consumer
   bool charged = false;  ///< counts in its group's queued bytes
   std::uint16_t service = 0;
   std::uint32_t out = kNone;

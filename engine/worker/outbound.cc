@@ -46,6 +46,11 @@ bool Outbound::take(ChannelIndex index) {
       if (channel.outstanding.count() >= kMaxOutstandingPerChannel) break;
       if (core_.outs.free_count() == 0) break;
       if (!channel.ipc->poll_submission(channel.stash)) break;
+      // A program that is gone left at most a queue full; one that goes on writing ends here.
+      if (channel.removing && ++channel.taken_removing > ipc::kMaxQueueEntries) {
+        core_.channels_part->violate(index);
+        break;
+      }
       any = true;
     }
     const Taken taken = accept(index, channel.stash);
@@ -136,6 +141,10 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   if (submission.service >= core_.services.size()) return false;
   if (submission.key_bytes > kMaxKeyBytes) return false;
   std::memcpy(message.bytes.data(), submission.inline_bytes, message.bytes.size());
+  // A call has one answer, so one target.
+  if ((submission.flags & ipc::kSubmitCall) != 0 &&
+      (target == TargetKind::kBroadcast || target == TargetKind::kReplicas))
+    return false;
   message.target = target;
   message.require = static_cast<ipc::Require>(submission.require);
   message.no_wait = (submission.flags & ipc::kSubmitNoWait) != 0;
@@ -260,6 +269,8 @@ void Outbound::cancel_one(std::uint32_t out) {
       }
       break;
     case OutState::kLocal:
+      // Once a program has had it, its own result is the outcome.
+      if (message.local_in == kNone || core_.ins[message.local_in].deliveries != 0) break;
       if (core_.inbound->cancel_local(message.local_in)) {
         message.local_in = kNone;
         ended(out, Ending::kFailed, Reason::kCancelled);
@@ -277,10 +288,17 @@ void Outbound::join_chain(std::uint32_t out) {
   if ((message.header.flags & wire::kOrderNone) != 0) return;
   if (core_.view && core_.view->type == ring::ClusterType::kRandom && !fixed(message)) return;
   const std::uint64_t where = fixed(message) ? message.fixed_node + 2ULL : 1;
-  message.chain_key = mix64(message.header.hash ^ mix64((std::uint64_t{message.channel} << 32) +
-                                                        message.service + (where << 16))) |
-                      1;
+  // The secret goes in first, so that no program can choose hashes that fall into another's chain.
+  message.chain_key =
+      mix64(mix64(message.header.hash + core_.config.origin_secret[0]) ^
+            mix64((std::uint64_t{message.channel} << 32) + message.service + (where << 16))) |
+      1;
   const std::uint32_t elder = core_.chain_tail.find(message.chain_key);
+  if (elder != kNone && (core_.outs[elder].channel != message.channel ||
+                         core_.outs[elder].service != message.service)) {
+    message.chain_key = 0;  // another's chain of the same 64-bit key: better no order than that
+    return;
+  }
   message.chain_older = elder;
   if (elder != kNone) core_.outs[elder].chain_newer = out;
   core_.chain_tail.put(message.chain_key, out);
@@ -409,7 +427,8 @@ void Outbound::send_to(std::uint32_t out, NodeIndex node) {
   const std::uint32_t worker = message.target == ipc::TargetKind::kOrigin
                                    ? message.fixed_worker % peer.remote_worker_count
                                    : message.slot % peer.remote_worker_count;
-  Link& link = core_.links[peer.links[worker]];
+  message.queued_link = peer.links[worker];
+  Link& link = core_.links[message.queued_link];
   message.state = OutState::kQueued;
   link.queue[message.service].push_back(core_.outs, out);
   link.waiting_services |= std::uint64_t{1} << message.service;
@@ -448,9 +467,17 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
         progress = true;
         continue;
       }
+      if (active(elder) && elder.node != message.node) {  // it was routed anew: follow it
+        queue.remove(core_.outs, out);
+        message.state = OutState::kFree;
+        route(out);
+        progress = true;
+        continue;
+      }
       // An elder that was recalled stands behind us now; one that is being cancelled may never
       // come, so that it cannot be named: both go first.
       if (elder.state == OutState::kQueued || elder.cancel_asked) {
+        if (elder.state == OutState::kQueued) core_.worked = true;  // reached within a few turns
         queue.remove(core_.outs, out);
         queue.push_back(core_.outs, out);
         continue;
@@ -509,11 +536,7 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
     message.link = {};
     return;
   }
-  if (ending == Ending::kDone && reason == Reason::kReplyFollows) {
-    message.state = OutState::kAwaitReply;
-    leave_chain(out);
-    return;
-  }
+  if (ending == Ending::kDone && reason == Reason::kReplyFollows) return await_reply(out);
   if (ending == Ending::kUnknown && reason == Reason::kNoConsumer) {
     // A program had it and went away, and no other came: it may go to another node, flagged.
     message.maybe_handed = true;
@@ -533,17 +556,33 @@ void Outbound::on_local_result(std::uint32_t out, std::uint32_t generation, Endi
     return;
   }
   message.local_in = kNone;
-  if (ending == Ending::kDone && reason == Reason::kReplyFollows) {
-    message.state = OutState::kAwaitReply;
-    leave_chain(out);
-    return;
-  }
+  if (ending == Ending::kDone && reason == Reason::kReplyFollows) return await_reply(out);
   if (ending == Ending::kUnknown && reason == Reason::kNoConsumer) {
     message.maybe_handed = true;
     ending = Ending::kFailed;
   }
   if (ending == Ending::kFailed) return turned_away(out, reason);
   ended(out, ending, reason);
+}
+
+/// The request was processed; its answer comes as a message of its own.
+void Outbound::await_reply(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  // Nobody is there to take an answer, or none can come.
+  if ((message.header.flags & wire::kCall) == 0 || core_.channels[message.channel].removing)
+    return ended(out, Ending::kDone, Reason::kNone);
+  message.state = OutState::kAwaitReply;
+  leave_chain(out);
+}
+
+void Outbound::abandon_calls(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  for (std::uint32_t out = channel.outstanding.front(); out != kNone;) {
+    const std::uint32_t next = core_.outs[out].channel_link.next;
+    if (core_.outs[out].state == OutState::kAwaitReply)
+      ended(out, Ending::kDone, Reason::kNone);  // it was processed; its caller is gone
+    out = next;
+  }
 }
 
 void Outbound::turned_away(std::uint32_t out, Reason reason) {
@@ -574,6 +613,14 @@ void Outbound::turned_away(std::uint32_t out, Reason reason) {
         }
       }
       message.state = OutState::kWaiting;
+      if (message.chain_older != kNone) {
+        // It may go only where its elder is: there again, but later.
+        const OutMessage& elder = core_.outs[message.chain_older];
+        if (active(elder) && elder.node == message.node) {
+          message.tried = 0;
+          return wait(out, reason, kRetryNs);
+        }
+      }
       const std::uint32_t node = choose(message);
       if (node != ipc::kNoNode) return send_to(out, node);
       message.tried = 0;
@@ -625,11 +672,7 @@ void Outbound::recall(std::uint32_t out) {
       waiting_.remove(core_.outs, out);
       break;
     case OutState::kQueued: {
-      const Node& peer = core_.nodes[message.node];
-      const std::uint32_t worker = message.target == ipc::TargetKind::kOrigin
-                                       ? message.fixed_worker % peer.remote_worker_count
-                                       : message.slot % peer.remote_worker_count;
-      Link& link = core_.links[peer.links[worker]];
+      Link& link = core_.links[message.queued_link];
       link.queue[message.service].remove(core_.outs, out);
       if (link.queue[message.service].empty())
         link.waiting_services &= ~(std::uint64_t{1} << message.service);
@@ -677,6 +720,7 @@ void Outbound::recall_newer(std::uint32_t out) {
     message.maybe_handed = true;
     message.header.flags |= wire::kRedelivered;
     message.state = OutState::kQueued;
+    message.queued_link = link_index;
     ++message.attempt;
     ++core_.counters.retried;
     message.header.attempt = message.attempt;
@@ -690,7 +734,11 @@ void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
   if (ending == Ending::kFailed && message.maybe_handed) ending = Ending::kUnknown;
   message.ending = ending;
   message.reason = reason;
+  const bool was_here = message.node == core_.config.self && message.chain_newer != kNone;
+  const std::uint64_t elder = was_here ? predecessor_of(message) : 0;
   leave_chain(out);
+  // Its local successors may be held for it.
+  if (was_here && ending != Ending::kDone) core_.inbound->elder_gone(message.header.id, elder);
   if (message.parent != kNone) return child_ended(out);
   switch (ending) {
     case Ending::kDone:
@@ -864,14 +912,16 @@ void Outbound::on_time() {
   }
 }
 
-void Outbound::evacuate(NodeIndex node) {
+void Outbound::evacuate(NodeIndex node, Moves moves) {
   scratch_.clear();
   for (std::uint32_t out = 0; out < core_.outs.capacity(); ++out) {
     const OutMessage& message = core_.outs[out];
     const bool there = (message.state == OutState::kQueued || message.state == OutState::kSending ||
                         message.state == OutState::kAwaitReply) &&
                        message.node == node;
-    if (!there || fixed(message) || message.cancel_asked) continue;
+    if (!there || message.cancel_asked) continue;
+    // What can go nowhere else stays, unless the links themselves change.
+    if (fixed(message) && (moves == Moves::kElsewhere || message.parent != kNone)) continue;
     scratch_.push_back(out);
   }
   std::vector<std::uint32_t> movable(scratch_);
@@ -888,9 +938,14 @@ void Outbound::evacuate(NodeIndex node) {
     core_.outs[out].tried = 0;
     route(out);
   }
-  // Fixed targets of multi-target sends do not wait for it.
+  // Fixed targets of multi-target sends do not wait for it, nor do answers that died with it.
   for (std::uint32_t out = 0; out < core_.outs.capacity(); ++out) {
     OutMessage& message = core_.outs[out];
+    if (message.state == OutState::kAwaitReply && message.node == node && fixed(message) &&
+        core_.nodes[node].state == PeerState::kDown) {
+      ended(out, Ending::kUnknown, Reason::kDown);
+      continue;
+    }
     const bool there =
         (message.state == OutState::kQueued || message.state == OutState::kSending) &&
         message.node == node && message.parent != kNone;

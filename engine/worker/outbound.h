@@ -39,7 +39,10 @@ class Outbound {
   void reconsider();
   /// Route around a node: everything queued for it or sent to it without an outcome goes elsewhere
   /// if there is an elsewhere; else it stays.
-  void evacuate(NodeIndex node);
+  enum class Moves : std::uint8_t { kElsewhere, kAll };
+  void evacuate(NodeIndex node, Moves moves = Moves::kElsewhere);
+  /// The channel's program is gone: nobody waits for answers any more.
+  void abandon_calls(ChannelIndex index);
   /// A session ended; call after its last kResult.
   void on_session_end();
 
@@ -71,6 +74,7 @@ class Outbound {
   /// Take a message out of list, session or local side, so that it can be routed anew.
   void recall(std::uint32_t out);
   void recall_newer(std::uint32_t out);
+  void await_reply(std::uint32_t out);
   void turned_away(std::uint32_t out, Reason reason);
   void ended(std::uint32_t out, Ending ending, Reason reason);
   void child_ended(std::uint32_t child);

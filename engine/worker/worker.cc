@@ -245,7 +245,7 @@ void Worker::State::operator()(AddSession& command) {
     // The peer came back with another number of workers: queued messages find their worker anew.
     const PeerState before = peer.state;
     peer.state = PeerState::kDown;
-    outbound.evacuate(command.node);
+    outbound.evacuate(command.node, Outbound::Moves::kAll);
     peer.state = before;
     peer.remote_worker_count = command.remote_worker_count;
   }

@@ -47,6 +47,7 @@ struct WorldOptions {
   std::uint64_t large_bytes = 300'000;
   double large_chance = 0.05;
   double call_chance = 0.2;
+  bool local_clients = false;  ///< client programs attach to server node 0, which is spared
   double broadcast_chance = 0.0;
   double accepted_chance = 0.0;  ///< level accepted instead of processed
   double none_chance = 0.0;      ///< level none
