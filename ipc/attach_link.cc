@@ -138,8 +138,9 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
                                           std::span(&pidfd, pidfd >= 0 ? 1u : 0u), deadline);
   if (pidfd >= 0) close(pidfd);
   Datagram answer;
-  if (sent != SocketResult::kDone ||
-      receive_datagram(socket_, answer, deadline) != SocketResult::kDone)
+  // An engine that refuses a caller says why and hangs up, perhaps before it was greeted.
+  const TimeNs answer_by = sent == SocketResult::kDone ? deadline : monotonic_ns();
+  if (receive_datagram(socket_, answer, answer_by) != SocketResult::kDone)
     return fail(RW_ENOENGINE, "the engine at %s did not answer", path.c_str());
   const auto status = static_cast<AttachStatus>(answer.header().status);
   const auto welcome = answer.body_as<WelcomeAnswer>();

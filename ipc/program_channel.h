@@ -47,6 +47,8 @@ class ProgramChannel {
   int outcome_targets(rw_ticket ticket, rw_outcome* targets, int max);
   int cancel(rw_ticket ticket);
   [[nodiscard]] std::uint32_t outstanding() const { return book_.count(); }
+  /// RW_OK when a call may go to this target: a call has one answer.
+  [[nodiscard]] static int callable(const rw_target& target);
   int call(const rw_target& target, const void* data, std::size_t bytes,
            const rw_send_options& options, rw_message** reply, rw_outcome* outcome);
 

@@ -409,9 +409,16 @@ int ProgramChannel::cancel(rw_ticket ticket) {
   }
 }
 
+int ProgramChannel::callable(const rw_target& target) {
+  const auto kind = static_cast<TargetKind>(target.kind);
+  if (kind != TargetKind::kBroadcast && kind != TargetKind::kReplicas) return RW_OK;
+  return fail(RW_EINVAL, "a call has one answer, so one target: not a broadcast or all replicas");
+}
+
 int ProgramChannel::call(const rw_target& target, const void* data, std::size_t bytes,
                          const rw_send_options& options, rw_message** reply, rw_outcome* outcome) {
   rw_ticket ticket = 0;
+  if (const int error = callable(target); error != RW_OK) return error;
   if (const int error = send(target, data, bytes, options, kSubmitCall, &ticket); error != RW_OK)
     return error;
   call_ticket_ = ticket;

@@ -230,6 +230,8 @@ int rw_send(rw_channel* channel, const rw_target* target, const void* data, size
 
 int rw_call_start(rw_channel* channel, const rw_target* target, const void* data, size_t bytes,
                   const rw_send_options* options, rw_ticket* ticket) {
+  if (target != nullptr)
+    if (const int error = ipc::ProgramChannel::callable(*target); error != RW_OK) return error;
   return send_with_flags(channel, target, data, bytes, options, ipc::kSubmitCall, ticket);
 }
 
@@ -485,9 +487,9 @@ int rw_admin(const char* socket, const char* request, char** answer, int* exit_c
     const auto silent = [&path] {
       return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
     };
-    if (ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline) !=
-        ipc::SocketResult::kDone)
-      return fail(RW_ENOENGINE, "the engine at %s hung up", path.c_str());
+    // Whether it was taken shows in the answer: an engine that refuses a caller says why and hangs
+    // up, perhaps before it was asked.
+    static_cast<void>(ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline));
     std::string collected;
     ipc::Datagram part;
     for (bool more = true; more;) {
@@ -495,6 +497,11 @@ int rw_admin(const char* socket, const char* request, char** answer, int* exit_c
       if (received == ipc::SocketResult::kTimeout) return silent();
       if (received != ipc::SocketResult::kDone)
         return fail(RW_ENOENGINE, "the engine at %s hung up", path.c_str());
+      if (const auto notice = part.body_as<ipc::ClosingNotice>();
+          notice && part.header().type == static_cast<std::uint32_t>(ipc::AttachType::kClosing))
+        return fail(ipc::error_of(static_cast<ipc::AttachStatus>(notice->status)),
+                    "the engine at %s refused: %.*s", path.c_str(),
+                    static_cast<int>(sizeof notice->text), notice->text);
       const auto status = static_cast<ipc::AttachStatus>(part.header().status);
       ipc::AdminAnswer about{};
       if (status != ipc::AttachStatus::kOk || part.body().size() < sizeof about)
