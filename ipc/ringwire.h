@@ -1,6 +1,6 @@
 /* Ringwire: the C ABI of the client library (C11). A program attaches to the engine of its node and
- * sends and receives messages of any size. docs/segment.md says what happens beneath; small programs
- * stand in apps/examples.
+ * sends and receives messages of any size. docs/segment.md says what happens beneath; small
+ * programs stand in apps/examples.
  *
  * Results are int: 0 or a positive count, or a negative RW_E... Nothing here aborts, throws,
  * prints, installs signal handlers or starts threads, and no call-back crosses it. Timeouts are in
