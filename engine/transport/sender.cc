@@ -127,6 +127,8 @@ void Sender::withdraw(std::uint32_t number) {
 
 // W-27
 bool Sender::on_result(const wire::ResultItem& result) {
+  // That a session was lost is for its own end to find out.
+  if (result.reason == Reason::kSessionLost) return false;
   Slot& slot = slots_[numbers_.slot_of(result.number)];
   const std::int32_t order =
       numbers_.compare(numbers_.generation_of(result.number), slot.generation);

@@ -226,6 +226,9 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"result",
                [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 12, 0}); },
                false},
+        Attack{"result with a reason that only an end of session gives",
+               [](Attacker& a) { return item(a, {7, low(kTheirs), high(kTheirs), 12, 12}); },
+               true},
         Attack{"result for a message never sent",
                [](Attacker& a) {
                  return item(a, {7, low(kTheirs + 9), high(kTheirs + 9), 12, 0});
