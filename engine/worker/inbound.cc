@@ -42,12 +42,10 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
     core_.worked = true;
     switch (event.kind) {
       case EventKind::kMessage:
-        on_message({link_index, event.number, kNone}, event.header, event.payload.data(), true,
-                   false);
+        on_message({link_index, event.number, kNone}, event.header, event.payload.data(), true);
         break;
       case EventKind::kOpen:
-        on_message({link_index, event.number, kNone}, event.header, nullptr, false,
-                   event.announced);
+        on_message({link_index, event.number, kNone}, event.header, nullptr, false);
         break;
       case EventKind::kComplete:
         if (const std::uint32_t in = find_number(link_index, event.number);
@@ -122,8 +120,7 @@ void Inbound::elder_gone(const MessageId& id, std::uint64_t predecessor) {
 }
 
 void Inbound::on_message(const Source& source, const wire::MessageHeader& header,
-                         const std::byte* payload, bool whole, bool announced) {
-  (void)announced;  // an extent is given as soon as there is one, announced or not
+                         const std::byte* payload, bool whole) {
   DomainIndex domain = 0;
   std::uint16_t service = 0;
   if (to_channel(header)) {
@@ -264,15 +261,7 @@ void Inbound::take_over(std::uint32_t in, const Source& source, const wire::Mess
 bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* payload, bool whole) {
   InMessage& message = core_.ins[in];
   const std::uint64_t bytes = message.header.payload_bytes;
-  if (whole && !message.local && message.key_bytes + bytes <= message.bytes.size()) {
-    if (message.key_bytes != 0) std::memcpy(message.bytes.data(), key, message.key_bytes);
-    if (bytes != 0)
-      std::memcpy(message.bytes.data() + message.key_bytes, payload,
-                  static_cast<std::size_t>(bytes));
-    message.copied_bytes = bytes;
-    return true;
-  }
-  if (message.local && message.key_bytes + bytes <= message.bytes.size()) {
+  if (whole && message.key_bytes + bytes <= message.bytes.size()) {
     if (message.key_bytes != 0) std::memcpy(message.bytes.data(), key, message.key_bytes);
     if (bytes != 0)
       std::memcpy(message.bytes.data() + message.key_bytes, payload,
@@ -535,7 +524,7 @@ void Inbound::on_session_gone(std::uint32_t link_index) {
 
 void Inbound::deliver_local(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
-  on_message({kNone, {}, out}, message.header, message.payload, true, false);
+  on_message({kNone, {}, out}, message.header, message.payload, true);
 }
 
 bool Inbound::cancel_local(std::uint32_t in) {

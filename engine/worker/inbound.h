@@ -49,7 +49,7 @@ class Inbound {
   };
 
   void on_message(const Source& source, const wire::MessageHeader& header, const std::byte* payload,
-                  bool whole, bool announced);
+                  bool whole);
   void turn_away(const Source& source, const wire::MessageHeader& header, bool whole,
                  Reason reason);
   void say(const Source& source, const wire::MessageHeader& header, bool whole, Ending ending,

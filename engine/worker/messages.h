@@ -40,7 +40,6 @@ struct OutMessage {
   Ending ending{};
   Reason reason{};
   Reason waiting_for{};  ///< why it waits, told if it times out meanwhile
-  std::uint8_t submit_flags = 0;
   bool no_wait = false;
   bool cancel_asked = false;
   bool counted = false;  ///< stands in WorkerCounters::taken (children and replies to it do not)
@@ -94,8 +93,7 @@ struct InMessage {
   bool settled = false;  ///< its sender knows the outcome
   bool redelivered = false;
   bool order_none = false;
-  bool bound = false;    ///< counts for its key's consumer
-  bool charged = false;  ///< counts in its group's queued bytes
+  bool bound = false;  ///< counts for its key's consumer
   std::uint16_t service = 0;
   std::uint32_t out = kNone;
   std::uint32_t out_generation = 0;
