@@ -1,5 +1,5 @@
 // The two ends of a single-producer single-consumer queue in shared memory (docs/segment.md, S-10
-// to S-16). Entries and tail are written by the producer, the head by the consumer; the two words
+// to S-15). Entries and tail are written by the producer, the head by the consumer; the two words
 // may lie in different files. Neither end trusts the other: its index is read once, checked against
 // a private shadow, and an impossible step breaks this end for good (it then yields nothing). Hot;
 // no system call, no allocation; one thread per end.

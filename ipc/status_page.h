@@ -1,5 +1,5 @@
 // The status page: the nodes that an engine knows and the state of each, written by the engine's
-// ring manager, mapped read-only by every program (docs/segment.md, S-50 to S-53). Records are only
+// ring manager, mapped read-only by every program (docs/segment.md, S-50, S-51). Records are only
 // appended; a record is complete before node_count shows it. Cold.
 #pragma once
 

@@ -81,9 +81,6 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SNAKE_CASE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*$")
 NO_NOUNS = {"common", "util", "utils", "helper", "helpers", "manager", "misc"}
 
-# Documents with numbered clauses: every clause is proved by a test that names it.
-CLAUSES = {"docs/wire.md": "W", "docs/segment.md": "S"}
-
 TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(?P<tag>[^()\s\\]*)\(.*?\)(?P=tag)"'
     r'|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'', re.S)
@@ -208,15 +205,6 @@ def check_file(path, text):
         yield from check_header(path, text)
 
 
-def check_clauses(document, letter, text, tests):
-    """Every clause `letter`-n of a document is named by a test. tests: {path: text}."""
-    clauses = sorted({int(n) for n in re.findall(rf"\b{letter}-(\d+)\b", text)})
-    proved = {int(n) for body in tests.values() for n in re.findall(rf"\b{letter}-(\d+)\b", body)}
-    for clause in clauses:
-        if clause not in proved:
-            yield 1, f"clause {letter}-{clause} has no test: name it in the test that proves it"
-
-
 def tracked_files(root):
     """Paths of the tree's own files, relative to root."""
     listing = subprocess.run(
@@ -232,19 +220,12 @@ def tracked_files(root):
 
 def check_tree(root):
     """All findings under root, as `path:line: message`."""
-    findings, tests = [], {}
+    findings = []
     for path in tracked_files(root):
-        if Path(path).suffix not in SOURCE_SUFFIXES | {".py"}:
-            continue
-        text = (root / path).read_text(encoding="utf-8")
-        if path.startswith("tests/") and path not in ("tests/tidy.py", "tests/tidy_test.py"):
-            tests[path] = text
-        findings += [f"{path}:{number}: {message}" for number, message in check_file(path, text)]
-    for document, letter in CLAUSES.items():
-        if (root / document).exists():
-            text = (root / document).read_text(encoding="utf-8")
-            findings += [f"{document}:{number}: {message}"
-                         for number, message in check_clauses(document, letter, text, tests)]
+        if Path(path).suffix in SOURCE_SUFFIXES | {".py"}:
+            text = (root / path).read_text(encoding="utf-8")
+            findings += [f"{path}:{number}: {message}"
+                         for number, message in check_file(path, text)]
     return findings
 
 

@@ -92,22 +92,16 @@ class Rules(unittest.TestCase):
         self.assertEqual(findings("ipc/ringwire.h", "/* C. */\n#ifndef A_H\n#define A_H\n#endif\n"),
                          [])
 
-    def test_a_clause_without_a_test_is_found(self):
-        found = list(tidy.check_clauses("docs/wire.md", "W", "W-1 and W-12 and W-2",
-                                        {"tests/a.cc": "// W-12, W-1\n"}))
-        self.assertEqual(len(found), 1)
-        self.assertIn("W-2 ", found[0][1])
-
     def test_a_tree_is_read_whole(self):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            for path, text in {"docs/segment.md": "S-1 S-2", "tests/a_test.cc": "// S-1\n",
+            for path, text in {"tests/a_test.cc": "int x; \n",
                                "ring/view.h": "int x;\n"}.items():
                 (root / path).parent.mkdir(exist_ok=True)
                 (root / path).write_text(text)
             found = tidy.check_tree(root)
             self.assertEqual([f.split(":")[0] for f in found],
-                             ["ring/view.h", "ring/view.h", "docs/segment.md"])
+                             ["ring/view.h", "ring/view.h", "tests/a_test.cc"])
 
 
 def record(result, stdout="", returncode=0, stderr=""):

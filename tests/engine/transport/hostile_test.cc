@@ -268,6 +268,7 @@ INSTANTIATE_TEST_SUITE_P(
                [](Attacker& a) { return a.message(ItemType::kOpen, kNumber, 65'537); }, true},
         Attack{"opened without payload",
                [](Attacker& a) { return a.message(ItemType::kOpen, kNumber, 0); }, true},
+        // W-40
         Attack{"more bytes than the window",
                [](Attacker& a) {
                  return a.mixed([](ByteWriter& writer) {

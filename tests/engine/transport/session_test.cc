@@ -296,6 +296,21 @@ TEST(Session, withdrawing_a_message_half_way_tells_the_receiver) {
   EXPECT_TRUE(world.end(1).arrived.empty());
 }
 
+// W-28
+TEST(Session, repeats_a_withdrawal_that_is_lost_until_its_result_comes) {
+  PairWorld world(11);
+  world.plan(0, {64});
+  int dropped = 0;
+  world.tap = [&](std::size_t from, std::span<const std::byte>) {
+    return from != 0 || ++dropped > 5;
+  };
+  ASSERT_TRUE(world.run_for(kMicrosecondNs));
+  world.session(0).withdraw(world.end(0).numbers[0]);
+  ASSERT_TRUE(world.run([&] { return world.all_ended(0); }));
+  EXPECT_GT(dropped, 5);
+  EXPECT_EQ(world.end(0).outcomes[0].reason, Reason::kCancelled);
+}
+
 // W-15
 TEST(Session, a_refused_message_fails_with_the_reason) {
   PairWorld world(11);
