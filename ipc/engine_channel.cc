@@ -8,6 +8,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "ipc/doorbell.h"
 #include "ipc/memory_file.h"
 #include "ipc/spsc_queue.h"
@@ -236,10 +237,11 @@ bool EngineChannel::park(std::uint32_t worker) {
   WorkerSide& side = state_->workers[worker];
   side.parked.arm(kAsleep);
   if (violated()) return true;  // nothing will be yielded
-  const bool submitted = worker == state_->home_worker && state_->submissions.waits_now();
+  const bool submitted =
+      worker == state_->home_worker && state_->submissions.waits_now() && !RW_MUTANT(118);
   const bool room_came = side.refused && side.deliveries.room_now();
   side.refused = side.refused && !room_came;
-  if (!submitted && !room_came && !side.releases.waits_now()) return true;
+  if (!submitted && !room_came && (!side.releases.waits_now() || RW_MUTANT(119))) return true;
   side.parked.disarm();
   return false;
 }

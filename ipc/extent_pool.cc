@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace ringwire::ipc {
 namespace {
@@ -105,7 +106,7 @@ std::optional<Extent> ExtentPool::take(std::uint64_t bytes) {
     auto& free = state_->classes[size_class].free;
     if (free.empty()) return std::nullopt;
     const Extent extent = free.back();
-    free.pop_back();
+    if (!RW_MUTANT(117)) free.pop_back();
     ++state_->taken;
     return extent;
   }

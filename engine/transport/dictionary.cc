@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/mutant.h"
 
 namespace ringwire::transport {
 namespace {
@@ -24,7 +25,7 @@ std::size_t AttachmentSender::bucket_of(const Id128& id) {
 }
 
 EntryIndex AttachmentSender::acquire(const Id128& id) {
-  if (last_ != kNoEntry && entries_[last_].id == id) [[likely]] {
+  if (last_ != kNoEntry && (entries_[last_].id == id || RW_MUTANT(38))) [[likely]] {
     ++entries_[last_].holds;
     return last_;
   }
@@ -71,7 +72,7 @@ wire::HandleUse AttachmentSender::use(EntryIndex entry) const {
   if (entry == kNoEntry) return {};
   const Entry& at = entries_[entry];
   return {static_cast<std::uint32_t>(at.generation) << kAttachmentHandleBits | (entry + 1U),
-          !at.known};
+          !at.known && !RW_MUTANT(37)};
 }
 
 AttachmentReceiver::AttachmentReceiver() : entries_(kAttachmentHandles + 1) {}

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "engine/transport/limits.h"
 #include "engine/wire/message_codec.h"
 
@@ -80,7 +81,7 @@ class ServiceSender {
   /// Credit class (and handle, unless 0) of a service; makes one while there is room.
   [[nodiscard]] std::uint8_t class_of(std::string_view service);
   [[nodiscard]] wire::HandleUse use(std::uint8_t service_class) const {
-    return {service_class, service_class != 0 && !entries_[service_class].known};
+    return {service_class, service_class != 0 && !entries_[service_class].known && !RW_MUTANT(36)};
   }
   void on_acked(std::uint8_t service_class) { entries_[service_class].known = true; }
 

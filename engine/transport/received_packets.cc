@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/mutant.h"
+
 namespace ringwire::transport {
 
 ReceivedPackets::Verdict ReceivedPackets::judge(std::uint64_t number) const {
@@ -15,7 +17,8 @@ void ReceivedPackets::mark(std::uint64_t number, TimeNs now) {
   if (number > largest_) {
     const std::uint64_t from = largest_ / 64;
     const std::uint64_t steps = std::min(number / 64 - from, kWords);
-    for (std::uint64_t step = 1; step <= steps; ++step) words_[(from + step) % kWords] = 0;
+    for (std::uint64_t step = RW_MUTANT(3) ? steps + 1 : 1; step <= steps; ++step)
+      words_[(from + step) % kWords] = 0;
     // A jump of more than the window clears every word, the one of the new number among them.
     largest_ = number;
     largest_at_ = now;
@@ -44,11 +47,12 @@ void ReceivedPackets::fill_ack(TimeNs now, wire::AckItem& ack) const {
       }
       number -= ones;
     }
+    if (RW_MUTANT(2) && ack.count == 2) --ack.count;
     if (number < bottom) {
       ack.ranges[ack.count++] = {bottom, high};
       return;
     }
-    ack.ranges[ack.count++] = {number + 1, high};
+    ack.ranges[ack.count++] = {number + (RW_MUTANT(1) && number > 0 ? 0 : 1), high};
     // Down through the zeros of the gap.
     for (;;) {
       const std::uint64_t bits = word_of(number) << (63 - number % 64);

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace ringwire::transport {
 
@@ -66,7 +67,7 @@ ItemVerdict Receiver::on_message(ItemType type, ByteReader& reader, EventBatch& 
   }
   Slot& slot = slots_[numbers_.slot_of(message.number)];
   const std::uint32_t generation = numbers_.generation_of(message.number);
-  if (numbers_.compare(generation, slot.generation) <= 0) {
+  if (numbers_.compare(generation, slot.generation) <= (RW_MUTANT(39) ? -1 : 0)) {
     events.drop_last();  // repeated, or of a message long finished
     return ItemVerdict::kOk;
   }
@@ -116,7 +117,7 @@ bool Receiver::charge(Slot& slot) {
     if (service.open_messages >= service.window_messages ||
         slot.charge_bytes > service.window_bytes - service.open_bytes)
       return false;
-    ++service.open_messages;
+    service.open_messages += RW_MUTANT(40) ? 2 : 1;
     service.open_bytes += slot.charge_bytes;
     // Three quarters in use count as "short": the sender's view lags by a round trip.
     if (service.open_messages >= service.window_messages / 4 * 3) service.short_of_messages = true;
@@ -132,7 +133,7 @@ void Receiver::discharge(Slot& slot) {
     drop_window(slot);
   }
   if (slot.reply) {
-    --open_replies_;
+    open_replies_ -= RW_MUTANT(41) ? 0 : 1;
     return;
   }
   ServiceClass& service = classes_[slot.service_class];
@@ -176,7 +177,7 @@ bool Receiver::take_window(Slot& slot) {
 void Receiver::drop_window(Slot& slot) {
   grants_.remove(windows_, slot.window);
   windows_[slot.window].slot = kNoIndex;
-  free_windows_.push_back(slot.window);
+  if (!RW_MUTANT(42)) free_windows_.push_back(slot.window);
 }
 
 // W-18, W-28
@@ -194,12 +195,14 @@ ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
     slot.settled = true;
     slot.ending = Ending::kFailed;
     slot.reason = Reason::kCancelled;
-    queue_result(slot);
+    if (!RW_MUTANT(44)) queue_result(slot);
     return ItemVerdict::kOk;
   }
   if (slot.phase == Phase::kFree || slot.settled || slot.withdrawn) return ItemVerdict::kOk;
   slot.withdrawn = true;
+  if (RW_MUTANT(46)) settle(number, Ending::kFailed, Reason::kCancelled);
   if (slot.phase != Phase::kWhole) slot.phase = Phase::kGone;
+  if (RW_MUTANT(45)) return ItemVerdict::kOk;
   Event& event = events.add();
   event.kind = EventKind::kWithdrawn;
   event.number = static_cast<MessageNumber>(number);
@@ -222,7 +225,7 @@ Receiver::Placement Receiver::place(std::uint32_t number, std::uint64_t fragment
   if (slot.announced) {
     const Window& window = windows_[slot.window];
     if (fragment >= window.granted) return {ItemVerdict::kViolation, nullptr};
-    if (fragment < slot.arrived || window.test(fragment)) return {};
+    if (fragment < slot.arrived || (window.test(fragment) && !RW_MUTANT(47))) return {};
   } else if ((slot.arrived >> fragment & 1) != 0) {
     return {};
   }
@@ -236,11 +239,12 @@ void Receiver::commit(std::uint32_t number, std::uint64_t fragment, EventBatch& 
     Window& window = windows_[slot.window];
     window.flip(fragment);
     while (window.test(slot.arrived)) window.flip(slot.arrived++);
-    complete = slot.arrived == slot.fragment_count;
-    if (!complete) update_grant(slot);
+    complete = slot.arrived + (RW_MUTANT(49) ? 1 : 0) >= slot.fragment_count;
+    if (!complete && !RW_MUTANT(50)) update_grant(slot);
   } else {
     slot.arrived |= std::uint64_t{1} << fragment;
-    complete = static_cast<std::uint64_t>(std::popcount(slot.arrived)) == slot.fragment_count;
+    complete = static_cast<std::uint64_t>(std::popcount(slot.arrived)) + (RW_MUTANT(48) ? 1 : 0) ==
+               slot.fragment_count;
   }
   if (!complete) return;
   slot.phase = Phase::kWhole;
@@ -269,6 +273,7 @@ void Receiver::accept(std::uint32_t number, std::byte* extent) {
   slot->extent = extent;
   slot->phase = Phase::kReceiving;
   if (slot->announced) update_grant(*slot);
+  if (RW_MUTANT(55)) slot->arrived |= 1;
 }
 
 void Receiver::settle(std::uint32_t number, Ending ending, Reason reason) {
@@ -318,7 +323,9 @@ void Receiver::unlist_result(std::uint32_t index) {
 void Receiver::on_result_lost(std::uint32_t number, bool released) {
   Slot* slot = find(number);
   // A newer state of the same result is under way by itself.
-  if (slot == nullptr || slot->result_acked || (slot->phase == Phase::kFree) != released) return;
+  if (slot == nullptr || slot->result_acked || (slot->phase == Phase::kFree) != released ||
+      (RW_MUTANT(51) && released))
+    return;
   queue_result(*slot);
 }
 
@@ -340,7 +347,8 @@ std::size_t Receiver::write_items(ByteWriter& writer, SentPackets& sent, std::si
     const auto service_class = static_cast<std::uint8_t>(std::countr_zero(credits_));
     credits_ &= credits_ - 1;
     const ServiceClass& service = classes_[service_class];
-    wire::encode_credit(writer, {service_class, service.window_messages, service.window_bytes});
+    wire::encode_credit(writer, {service_class, service.window_messages + (RW_MUTANT(43) ? 8 : 0),
+                                 service.window_bytes});
     sent.add_item({service_class, SentKind::kCredit, false});
     ++items;
   }
@@ -360,7 +368,9 @@ std::size_t Receiver::write_items(ByteWriter& writer, SentPackets& sent, std::si
     const Slot& slot = slots_[index];
     const bool released = slot.phase == Phase::kFree;
     const std::uint32_t number = number_of(slot);
-    wire::encode_result(writer, {number, slot.settled, released, slot.ending, slot.reason});
+    wire::encode_result(
+        writer, {number, slot.settled && !(RW_MUTANT(52) && released), released || RW_MUTANT(53),
+                 RW_MUTANT(54) ? Ending::kDone : slot.ending, slot.reason});
     sent.add_item({number, SentKind::kResult, released});
     ++items;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace ringwire::transport {
 
@@ -60,8 +61,8 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
           : std::max(kMinChargeBytes,
                      static_cast<std::uint32_t>(std::min(header.payload_bytes, kUnscheduledBytes)));
   ServiceClass& service = classes_[service_class];
-  if (!reply && (service.open_messages + 1 > service.window_messages ||
-                 service.open_bytes + charge_bytes > service.window_bytes)) {
+  if (!reply && (service.open_messages + (RW_MUTANT(22) ? 0 : 1) > service.window_messages ||
+                 service.open_bytes + (RW_MUTANT(23) ? 0 : charge_bytes) > service.window_bytes)) {
     service.refused = true;
     return SendVerdict::kNoCredit;
   }
@@ -74,9 +75,10 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
   const std::uint32_t index = free_.front();
   free_.remove(slots_, index);
   Slot& slot = slots_[index];
-  const std::uint32_t generation = slot.sent || slot.generation == 0
-                                       ? numbers_.next_generation(slot.generation)
-                                       : slot.generation;
+  const std::uint32_t generation =
+      slot.sent || slot.generation == 0
+          ? numbers_.next_generation(slot.generation - (RW_MUTANT(27) ? 1 : 0))
+          : slot.generation;
   slot = Slot{};
   slot.generation = generation;
   slot.header = header;
@@ -133,7 +135,7 @@ bool Sender::on_result(const wire::ResultItem& result) {
   const std::int32_t order =
       numbers_.compare(numbers_.generation_of(result.number), slot.generation);
   if (order > 0) return false;
-  if (order < 0) return slot.generation != 0;
+  if (order < 0 && !RW_MUTANT(28)) return slot.generation != 0;
   if (!slot.active) return true;  // repeated
   if (!slot.sent) return false;
   if (result.settled && !slot.ended)
@@ -157,7 +159,7 @@ bool Sender::on_grant(const wire::GrantItem& grant) {
   if (order < 0 || !slot.active) return true;
   if (!slot.announced || !slot.sent || grant.fragments > slot.fragment_count) return false;
   if (slot.ended || slot.withdrawn || grant.fragments <= slot.granted) return true;
-  slot.granted = grant.fragments;
+  slot.granted = std::min(grant.fragments + (RW_MUTANT(30) ? 1 : 0), slot.fragment_count);
   if (slot.bulk.list == 0) large_.push_back(slots_, index_of(slot));
   return true;
 }
@@ -169,7 +171,8 @@ bool Sender::on_credit(const wire::CreditItem& credit) {
     return false;
   ServiceClass& service = classes_[credit.service];
   // An older item that was overtaken says less; windows only grow (W-42).
-  service.window_messages = std::max(service.window_messages, credit.window_messages);
+  service.window_messages =
+      std::max(service.window_messages, credit.window_messages * (RW_MUTANT(31) ? 2 : 1));
   service.window_bytes = std::max(service.window_bytes, credit.window_bytes);
   if (service.refused) {
     service.refused = false;
@@ -200,7 +203,7 @@ void Sender::on_header_lost(std::uint32_t number) {
 void Sender::on_withdraw_lost(std::uint32_t number) {
   Slot* slot = find(number);
   if (slot == nullptr || slot->ended || slot->attention.list != 0) return;
-  withdraw_.push_back(slots_, index_of(*slot));
+  if (!RW_MUTANT(35)) withdraw_.push_back(slots_, index_of(*slot));
 }
 
 void Sender::on_fragment_lost(std::uint32_t number, std::uint64_t fragment) {
@@ -290,7 +293,7 @@ bool Sender::take_lost(Fragment& fragment) {
     --lost_count_;
     Slot* slot = find(lost.number);
     if (slot == nullptr || slot->ended || slot->withdrawn) continue;
-    fill_fragment(*slot, lost.index, fragment);
+    fill_fragment(*slot, RW_MUTANT(33) && lost.index > 0 ? lost.index - 1 : lost.index, fragment);
     fragment.repeated = true;
     return true;
   }
@@ -303,7 +306,8 @@ void Sender::fill_fragment(const Slot& slot, std::uint64_t index, Fragment& frag
       std::min<std::uint64_t>(fragment_bytes_, slot.header.payload_bytes - offset);
   fragment.number = numbers_.number_of(index_of(slot), slot.generation);
   fragment.index = index;
-  fragment.payload = {slot.payload + offset, static_cast<std::size_t>(bytes)};
+  fragment.payload = {slot.payload + offset - (RW_MUTANT(34) && index == 3 ? 16 : 0),
+                      static_cast<std::size_t>(bytes)};
 }
 
 void Sender::rotate(BulkList& list, Slot& slot) {
@@ -317,7 +321,7 @@ void Sender::flush_events(EventBatch& events) {
     events_.remove(slots_, index);
     Slot& slot = slots_[index];
     report(slot, events.add());
-    if (slot.released) free(slot);
+    if (slot.released || RW_MUTANT(29)) free(slot);
   }
   if (wake_refused_ && !events.full()) {
     wake_refused_ = false;
@@ -343,7 +347,7 @@ bool Sender::fail_all(EventBatch& events) {
     unlink(slot);
     if (!slot.ended) {
       slot.ended = true;
-      slot.ending = slot.sent ? Ending::kUnknown : Ending::kFailed;
+      slot.ending = slot.sent && !RW_MUTANT(32) ? Ending::kUnknown : Ending::kFailed;
       slot.reason = Reason::kSessionLost;
     }
     report(slot, events.add());
@@ -377,17 +381,17 @@ void Sender::release(Slot& slot) {
   if (slot.released) return;
   slot.released = true;
   if (slot.reply) {
-    --open_replies_;
+    open_replies_ -= RW_MUTANT(25) ? 0 : 1;
   } else {
     ServiceClass& service = classes_[slot.service_class];
-    --service.open_messages;
+    service.open_messages -= RW_MUTANT(24) && service.open_messages > 1 ? 2 : 1;
     service.open_bytes -= slot.charge_bytes;
     if (service.refused) {
       service.refused = false;
       wake_refused_ = true;
     }
   }
-  if (slot.announced) --open_announced_[slot.reply ? 1 : 0];
+  if (slot.announced && !RW_MUTANT(26)) --open_announced_[slot.reply ? 1 : 0];
   attachments_.release(slot.attachment);
   attachments_.release(slot.reply_attachment);
   if (refused_slot_) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace ringwire::transport {
 
@@ -56,14 +57,14 @@ std::uint64_t SentPackets::find_open(std::uint64_t from, std::uint64_t to) const
       const std::uint64_t found = from + static_cast<std::uint64_t>(std::countr_zero(word));
       return found <= to ? found : 0;
     }
-    from = (from / 64 + 1) * 64;
+    from = (from / 64 + 1) * 64 + (RW_MUTANT(20) ? 1 : 0);
   }
   return 0;
 }
 
 void SentPackets::resolve(std::uint64_t number) {
   reset(outstanding_, number);
-  bytes_in_flight_ -= packet(number).bytes;
+  if (!RW_MUTANT(19) || !test(lost_, number)) bytes_in_flight_ -= packet(number).bytes;
   while (oldest_ < next_ && !test(outstanding_, oldest_)) {
     // Whole words of resolved packets are passed at once.
     if (oldest_ % 64 == 0 && outstanding_[oldest_ / 64 % outstanding_.size()] == 0 &&

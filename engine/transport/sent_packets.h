@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/mutant.h"
 #include "base/time.h"
 #include "engine/transport/limits.h"
 
@@ -71,7 +72,7 @@ class SentPackets {
     return packets_[number % kSentPackets];
   }
   [[nodiscard]] const SentItem& item(const SentPacket& packet, std::uint32_t index) const {
-    return items_[(packet.first_item + index) % kSentItems];
+    return items_[(packet.first_item + index + (RW_MUTANT(21) ? 1 : 0)) % kSentItems];
   }
 
   [[nodiscard]] bool outstanding(std::uint64_t number) const {

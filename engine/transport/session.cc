@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "engine/transport/session_state.h"
 
 namespace ringwire::transport {
@@ -61,7 +62,8 @@ DurationNs Session::State::probe_delay_ns() const {
 }
 
 TimeNs Session::State::probe_deadline_ns() const {
-  return sent.oldest() < sent.next_number() ? last_sent + probe_delay_ns() : kNeverNs;
+  return sent.oldest() < sent.next_number() && !RW_MUTANT(10) ? last_sent + probe_delay_ns()
+                                                              : kNeverNs;
 }
 
 Session::Session(const SessionConfig& config, TimeNs now)

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "engine/transport/session_state.h"
 
 namespace ringwire::transport {
@@ -55,12 +56,13 @@ bool Session::State::on_bulk(const wire::FrameHeader& header, std::span<const st
   } else {
     crc = wire::crc32c(0, sealed);
   }
-  if (!wire::clear_tag_matches(crc, sealed.data() + sealed.size())) {
+  if (!wire::clear_tag_matches(crc, sealed.data() + sealed.size()) && !RW_MUTANT(4)) {
     ++counters.dropped_bad_packet;
     return false;
   }
   last_heard = now;
   if (placement.verdict == ItemVerdict::kNotYet) {
+    if (RW_MUTANT(6)) received_packet(header, true);
     ++counters.dropped_early_fragment;
     return false;
   }
@@ -77,7 +79,7 @@ bool Session::State::on_bulk(const wire::FrameHeader& header, std::span<const st
 
 bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const std::byte> packet,
                               EventBatch& events) {
-  if (!wire::verify_clear(packet)) {
+  if (!wire::verify_clear(packet) && !RW_MUTANT(5)) {
     ++counters.dropped_bad_packet;
     return false;
   }
@@ -104,7 +106,8 @@ bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const s
       return false;
     }
     if (closed) return true;  // by the peer
-    eliciting |= type != ItemType::kAck && type != ItemType::kClose;
+    eliciting |= type != ItemType::kAck && type != ItemType::kClose &&
+                 !(RW_MUTANT(7) && type == ItemType::kResult);
   }
   counters.bytes_received += packet.size();
   received_packet(header, eliciting);
@@ -170,7 +173,7 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
   const bool newest_is_new = sent.outstanding(newest);
   const TimeNs newest_sent_at = newest_is_new ? sent.packet(newest).sent_at : 0;
   bool progress = false;
-  for (std::size_t index = 0; index < ack.count; ++index) {
+  for (std::size_t index = 0; index < (RW_MUTANT(9) ? 1 : ack.count); ++index) {
     const wire::PacketRange& range = ack.ranges[index];
     for (std::uint64_t number = sent.find_open(range.low, range.high); number != 0;
          number = sent.find_open(number + 1, range.high)) {
@@ -178,7 +181,7 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
       acked(number);
     }
   }
-  largest_acked = std::max(largest_acked, newest);
+  largest_acked = RW_MUTANT(8) ? sent.next_number() - 1 : std::max(largest_acked, newest);
   if (newest_is_new) {
     const auto delay =
         static_cast<DurationNs>(std::min<std::uint64_t>(ack.delay_us, 1'000'000)) * kMicrosecondNs;
@@ -255,22 +258,22 @@ void Session::State::lose(std::uint64_t number, bool by_time_out) {
   ++counters.packets_lost;
   counters.bytes_retransmitted += packet.bytes;
   if (packet.bulk) {
-    sender.on_fragment_lost(packet.message, packet.fragment);
+    if (!RW_MUTANT(11)) sender.on_fragment_lost(packet.message, packet.fragment);
   } else {
     for (std::uint32_t index = 0; index < packet.item_count; ++index) {
       const SentItem item = sent.item(packet, index);
       switch (item.kind) {
         case SentKind::kHeader:
-          sender.on_header_lost(item.value);
+          if (!RW_MUTANT(12)) sender.on_header_lost(item.value);
           break;
         case SentKind::kWithdraw:
-          sender.on_withdraw_lost(item.value);
+          if (!RW_MUTANT(15)) sender.on_withdraw_lost(item.value);
           break;
         case SentKind::kResult:
-          receiver.on_result_lost(item.value, item.released);
+          if (!RW_MUTANT(13)) receiver.on_result_lost(item.value, item.released);
           break;
         case SentKind::kGrant:
-          receiver.on_grant_lost(item.value);
+          if (!RW_MUTANT(14)) receiver.on_grant_lost(item.value);
           break;
         case SentKind::kCredit:
           receiver.on_credit_lost(item.value);

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "engine/transport/session_state.h"
 
 namespace ringwire::transport {
@@ -43,7 +44,7 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
 // or when nothing is in flight (so that a window below one packet cannot stop everything).
 std::size_t Session::State::room_for_data() const {
   const std::uint64_t in_flight = sent.bytes_in_flight();
-  const std::uint64_t window = congestion.window_bytes();
+  const std::uint64_t window = congestion.window_bytes() << (RW_MUTANT(17) ? 20 : 0);
   const std::size_t whole = config.max_packet_bytes;
   if (in_flight == 0 || probe_allowance > 0 || in_flight + whole <= window) return whole;
   return in_flight < window ? static_cast<std::size_t>(window - in_flight) : 0;
@@ -55,7 +56,7 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
   const std::size_t limit_bytes = data ? room_bytes : packet.size();
   ByteWriter writer(
       packet.subspan(wire::kFrameHeaderBytes, limit_bytes - wire::kFrameOverheadBytes));
-  if (ack_due) {
+  if (ack_due && !(RW_MUTANT(18) && data)) {
     wire::AckItem ack;
     received.fill_ack(now, ack);
     wire::encode_ack(writer, ack);
@@ -106,7 +107,8 @@ std::size_t Session::State::write_bulk(std::span<std::byte> packet) {
   Sender::Fragment fragment;
   if (!sender.take_fragment(fragment)) return 0;
   constexpr std::size_t kBefore = wire::kFrameHeaderBytes + wire::kBulkHeaderBytes;
-  wire::encode_frame_header({FrameKind::kBulk, config.remote_connection_id, sent.next_number()},
+  wire::encode_frame_header({FrameKind::kBulk, config.remote_connection_id,
+                             sent.next_number() - (RW_MUTANT(16) && fragment.repeated ? 1 : 0)},
                             packet);
   store_le<std::uint32_t>(packet.data() + wire::kFrameHeaderBytes, fragment.number);
   store_le<std::uint64_t>(packet.data() + wire::kFrameHeaderBytes + 4, fragment.index);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/origin_seal.h"
@@ -37,14 +38,14 @@ void Channels::remove(const RemoveChannel& command) {
        ++round) {
   }
   channel.removing = true;
-  core_.outbound->abandon_calls(command.index);
+  if (!RW_MUTANT(86)) core_.outbound->abandon_calls(command.index);
   core_.channel_by_identity.erase(Core::channel_key(channel.attachment, channel.number));
   core_.groups->remove_channel(command.index);
   while (!channel.backlog.empty()) {
     core_.inbound->finish(channel.backlog.front(), Ending::kFailed, Reason::kOriginGone);
   }
   // Replies and direct messages that it held; those of groups were given to others.
-  while (!channel.held.empty()) {
+  while (!channel.held.empty() && !RW_MUTANT(87)) {
     const std::uint32_t in = channel.held.pop_front(core_.ins);
     core_.inbound->finish(in, Ending::kUnknown, Reason::kUnprocessed);
   }
@@ -169,7 +170,8 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   entry->service = message.service;
   entry->kind = static_cast<std::uint8_t>(kind);
   std::uint16_t flags = 0;
-  if (message.redelivered || message.deliveries > 1 || (header.flags & wire::kRedelivered) != 0)
+  if (!RW_MUTANT(84) &&
+      (message.redelivered || message.deliveries > 1 || (header.flags & wire::kRedelivered) != 0))
     flags |= ipc::kDeliverRedelivered;
   if ((header.flags & wire::kDegraded) != 0) flags |= ipc::kDeliverDegraded;
   if ((header.flags & wire::kReply) != 0) flags |= ipc::kDeliverReply;
@@ -254,7 +256,8 @@ bool Channels::park_all() {
     channel.active = false;
     // A program does not ring when it takes outcomes out of its queue: who has more for it looks
     // again.
-    if (!channel.ended.empty() || !channel.backlog.empty()) blocked_.push_back(index);
+    if ((!channel.ended.empty() || !channel.backlog.empty()) && !RW_MUTANT(85))
+      blocked_.push_back(index);
   }
   core_.active.clear();
   return true;

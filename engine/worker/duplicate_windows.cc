@@ -1,5 +1,7 @@
 #include "engine/worker/duplicate_windows.h"
 
+#include "base/mutant.h"
+
 namespace ringwire::worker {
 namespace {
 
@@ -55,9 +57,10 @@ DuplicateWindows::Window& DuplicateWindows::window_of(const MessageId& id) {
 Seen DuplicateWindows::look(const MessageId& id) {
   const Window& window = window_of(id);
   if (id.sequence > window.highest) return Seen::kNever;
-  if (window.highest - id.sequence >= kWindow) return Seen::kStale;
+  if (window.highest - id.sequence >= (RW_MUTANT(59) ? 16 : kWindow)) return Seen::kStale;
   const std::uint64_t at = id.sequence % kWindow;
-  return static_cast<Seen>((window.bits[at / 32] >> (at % 32 * 2)) & 3);
+  return RW_MUTANT(56) ? Seen::kNever
+                       : static_cast<Seen>((window.bits[at / 32] >> (at % 32 * 2)) & 3);
 }
 
 void DuplicateWindows::mark(const MessageId& id, Seen seen) {
@@ -69,7 +72,7 @@ void DuplicateWindows::mark(const MessageId& id, Seen seen) {
     } else {
       for (std::uint64_t next = window.highest + 1; next <= id.sequence; ++next) {
         const std::uint64_t at = next % kWindow;
-        window.bits[at / 32] &= ~(std::uint64_t{3} << (at % 32 * 2));
+        if (!RW_MUTANT(57)) window.bits[at / 32] &= ~(std::uint64_t{3} << (at % 32 * 2));
       }
     }
     window.highest = id.sequence;

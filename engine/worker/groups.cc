@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
 
@@ -59,9 +60,10 @@ void Groups::remove_channel(ChannelIndex index) {
   for (const std::uint32_t at : channel.consumers) end_consumer(at);
   channel.consumers.clear();
   // Newest first to the front of the group, so that the oldest ends up first.
-  for (std::uint32_t in = channel.held.back(); in != kNone;) {
+  for (std::uint32_t in = RW_MUTANT(79) ? channel.held.front() : channel.held.back();
+       in != kNone;) {
     InMessage& message = core_.ins[in];
-    const std::uint32_t older = message.link.previous;
+    const std::uint32_t older = RW_MUTANT(79) ? message.link.next : message.link.previous;
     if ((message.header.flags & (wire::kReply | wire::kToOrigin)) == 0) {
       channel.held.remove(core_.ins, in);
       redeliver(in);
@@ -81,7 +83,7 @@ void Groups::end_consumer(std::uint32_t at) {
     const std::uint32_t in = consumer.pending.back();
     consumer.pending.remove(core_.ins, in);
     unbind(core_.ins[in]);
-    queue(in, true);
+    if (!RW_MUTANT(80)) queue(in, true);
   }
   // Keys of what its program still holds stay bound to a consumer that is gone: the next message of
   // such a key waits in the group until the last is released or redelivered.
@@ -92,15 +94,15 @@ void Groups::redeliver(std::uint32_t in) {
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
-  --group.in_flight;
+  group.in_flight -= RW_MUTANT(78) ? 0 : 1;
   unbind(message);
   message.redelivered = true;
-  if (message.deliveries >= core_.config.max_deliveries) {
+  if (message.deliveries >= core_.config.max_deliveries + (RW_MUTANT(76) ? 1 : 0)) {
     message.state = InState::kDelivered;
     core_.inbound->finish(in, Ending::kUnknown, Reason::kMaxDeliveries);
     return;
   }
-  queue(in, true);
+  queue(in, !RW_MUTANT(77));
 }
 
 // ---- who gets it --------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ bool Groups::admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) co
 }
 
 bool Groups::keyed(const InMessage& message) const {
-  if (message.order_none || groups_[message.service].order_none) return false;
+  if (message.order_none || groups_[message.service].order_none || RW_MUTANT(73)) return false;
   // A broadcast without a key belongs to no key's order.
   return (message.header.flags & wire::kBroadcast) == 0 || message.key_bytes != 0;
 }
@@ -125,7 +127,7 @@ std::uint64_t Groups::key_of(const InMessage& message) const {
 }
 
 bool Groups::has_room(const Consumer& consumer) const {
-  return consumer.in_flight < consumer.prefetch &&
+  return (consumer.in_flight < consumer.prefetch || RW_MUTANT(75)) &&
          core_.channels[consumer.channel].ipc->delivery_room(core_.config.index) > 0;
 }
 
@@ -197,7 +199,7 @@ void Groups::unbind(InMessage& message) {
   if (!std::exchange(message.bound, false)) return;
   const std::uint64_t key = key_of(message);
   const std::uint32_t entry = key_index_.find(key);
-  if (entry == kNone || --keys_[entry].count != 0) return;
+  if (entry == kNone || (--keys_[entry].count != 0 && !RW_MUTANT(74))) return;
   key_index_.erase(key);
   keys_.give_back(entry);
 }
@@ -327,9 +329,10 @@ void Groups::on_time() {
       const std::uint32_t next = IndexList<InMessage>::next(core_.ins, in);
       const InMessage& message = core_.ins[in];
       // What its sender was told is accepted stays until somebody comes.
-      if (!message.settled && message.header.level == Level::kProcessed)
-        core_.inbound->finish(in, message.deliveries == 0 ? Ending::kFailed : Ending::kUnknown,
-                              Reason::kNoConsumer);
+      if (RW_MUTANT(82) || (!message.settled && message.header.level == Level::kProcessed))
+        core_.inbound->finish(
+            in, message.deliveries == 0 || RW_MUTANT(83) ? Ending::kFailed : Ending::kUnknown,
+            Reason::kNoConsumer);
       in = next;
     }
   }
@@ -339,7 +342,7 @@ void Groups::turn_all_away(Reason reason) {
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
     const InMessage& message = core_.ins[in];
     const bool waits = message.state == InState::kQueued || message.state == InState::kAtConsumer;
-    if (waits && message.deliveries == 0 && !message.settled &&
+    if (waits && (message.deliveries == 0 || RW_MUTANT(81)) && !message.settled &&
         message.header.level == Level::kProcessed)
       core_.inbound->finish(in, Ending::kFailed, reason);
   }

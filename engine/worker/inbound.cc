@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/outbound.h"
@@ -55,7 +56,7 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
       case EventKind::kWithdrawn:
         if (const std::uint32_t in = find_number(link_index, event.number); in != kNone) {
           const InMessage& message = core_.ins[in];
-          if (!handed_out(message) && !message.settled)
+          if ((!handed_out(message) || RW_MUTANT(71)) && !message.settled)
             finish(in, Ending::kFailed, Reason::kCancelled);
         }
         break;
@@ -103,6 +104,7 @@ void Inbound::turn_away(const Source& source, const wire::MessageHeader& header,
 void Inbound::elder_gone(const MessageId& id, std::uint64_t predecessor) {
   if (core_.windows.look(id) == Seen::kNever) core_.windows.mark(id, Seen::kGivenUp);
   // Who waited for it waits now for what it waited for itself.
+  if (RW_MUTANT(62)) return;
   const std::uint64_t key = Core::identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone) return;
@@ -152,7 +154,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
       ++core_.counters.duplicates;
       // A call comes again because its reply was lost with a session or an engine: only a program
       // can answer it, so it is handed out once more, flagged. Anything else is done as it was.
-      if ((header.flags & wire::kCall) == 0)
+      if ((header.flags & wire::kCall) == 0 || RW_MUTANT(64))
         return say(source, header, true, Ending::kDone, Reason::kNone);
       break;
     case Seen::kQueued:
@@ -165,6 +167,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     ++core_.counters.duplicates;
     InMessage& known = core_.ins[first];
     if (known.state == InState::kReceiving) {
+      if (RW_MUTANT(72)) return turn_away(source, header, whole, Reason::kCancelled);
       drop(first);  // the newer attempt is the one that its sender still pursues
     } else if (whole) {
       return take_over(first, source, header);
@@ -253,6 +256,7 @@ void Inbound::take_over(std::uint32_t in, const Source& source, const wire::Mess
   message.header.attempt = header.attempt;
   message.header.predecessor = header.predecessor;
   message.redelivered |= (header.flags & wire::kRedelivered) != 0;
+  if (RW_MUTANT(63)) return;
   attach_source(in, source);
   if (was_held) return on_whole(in);
   if (was_settled || header.level == Level::kAccepted) settle(in, Ending::kDone, Reason::kNone);
@@ -376,7 +380,7 @@ void Inbound::on_whole(std::uint32_t in) {
     ++core_.counters.received;
     message.copied_bytes = kCounted;
   }
-  if (message.header.predecessor != 0 && !message.order_none) {
+  if (message.header.predecessor != 0 && !message.order_none && !RW_MUTANT(60)) {
     MessageId before = message.header.id;
     before.sequence = message.header.predecessor;
     if (core_.windows.look(before) == Seen::kNever) {
@@ -416,7 +420,7 @@ void Inbound::leave_hold(std::uint32_t in) {
 void Inbound::wake_waiters(const MessageId& id) {
   const std::uint64_t key = Core::identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
-  if (at == kNone) return;
+  if (at == kNone || RW_MUTANT(61)) return;
   core_.held_by_predecessor.erase(key);
   while (at != kNone) {
     InMessage& message = core_.ins[at];
@@ -460,7 +464,8 @@ void Inbound::settle(std::uint32_t in, Ending ending, Reason reason) {
   }
   if (message.link_index == kNone || message.header.level == Level::kNone) return;
   Link& link = core_.links[message.link_index];
-  if (link.session_epoch != message.link_epoch || link.session == nullptr) return;
+  if ((link.session_epoch != message.link_epoch && !RW_MUTANT(69)) || link.session == nullptr)
+    return;
   link.session->settle(message.number, ending, reason);
 }
 
@@ -475,9 +480,9 @@ void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
   // What its sender will send again (and recall all after it) is as if it never came; otherwise
   // those that name it as their predecessor need not wait for it any more.
   const bool comes_again = ending == Ending::kFailed && reason != Reason::kTooLarge;
-  core_.windows.mark(id, ending == Ending::kDone ? Seen::kDone
-                         : comes_again           ? Seen::kNever
-                                                 : Seen::kGivenUp);
+  core_.windows.mark(id, ending == Ending::kDone ? (RW_MUTANT(66) ? Seen::kQueued : Seen::kDone)
+                         : comes_again && !RW_MUTANT(65) ? Seen::kNever
+                                                         : Seen::kGivenUp);
   settle(in, ending, reason);
   drop(in);
   if (!comes_again) wake_waiters(id);
@@ -498,7 +503,7 @@ void Inbound::drop(std::uint32_t in) {
   detach_source(in);
   const std::uint64_t identity = Core::identity_key(message.header.id);
   if (core_.in_by_identity.find(identity) == in) core_.in_by_identity.erase(identity);
-  core_.give_back(message.domain, message.extent);
+  if (!RW_MUTANT(68)) core_.give_back(message.domain, message.extent);
   core_.give_back(message.domain, message.key_extent);
   message.state = InState::kFree;
   core_.ins.give_back(in);
@@ -510,7 +515,7 @@ void Inbound::on_session_gone(std::uint32_t link_index) {
     if (message.state == InState::kFree || message.local || message.link_index != link_index)
       continue;
     if (message.state == InState::kReceiving) {
-      drop(in);
+      if (!RW_MUTANT(67)) drop(in);
     } else if (message.state == InState::kHeld) {
       leave_hold(in);  // its sender sends it again, with what it waits for
       drop(in);
@@ -529,7 +534,7 @@ void Inbound::deliver_local(std::uint32_t out) {
 
 bool Inbound::cancel_local(std::uint32_t in) {
   InMessage& message = core_.ins[in];
-  if (handed_out(message)) {
+  if (handed_out(message) && !RW_MUTANT(70)) {
     detach_source(in);
     return false;
   }

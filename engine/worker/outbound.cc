@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/origin_seal.h"
@@ -148,7 +149,7 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   message.target = target;
   message.require = static_cast<ipc::Require>(submission.require);
   message.no_wait = (submission.flags & ipc::kSubmitNoWait) != 0;
-  message.maybe_handed = (submission.flags & ipc::kSubmitReplayed) != 0;
+  message.maybe_handed = (submission.flags & ipc::kSubmitReplayed) != 0 && !RW_MUTANT(88);
   message.service = submission.service;
   message.deadline_ns = submission.deadline_ns;
   message.slot = slot_of(submission.hash);
@@ -266,6 +267,10 @@ void Outbound::cancel_one(std::uint32_t out) {
         const Flight& flight = core_.flights[message.flight];
         core_.links[flight.link_index].session->withdraw(flight.number);
         recall_newer(out);
+        if (RW_MUTANT(105)) {
+          core_.flights[message.flight].out = kNone;
+          ended(out, Ending::kFailed, Reason::kCancelled);
+        }
       }
       break;
     case OutState::kLocal:
@@ -321,9 +326,9 @@ void Outbound::leave_chain(std::uint32_t out) {
 }
 
 std::uint64_t Outbound::predecessor_of(const OutMessage& message) const {
-  if (message.chain_older == kNone) return 0;
+  if (message.chain_older == kNone || RW_MUTANT(93)) return 0;
   const OutMessage& elder = core_.outs[message.chain_older];
-  const bool there = elder.node == message.node &&
+  const bool there = (elder.node == message.node || RW_MUTANT(94)) &&
                      (elder.state == OutState::kSending || elder.state == OutState::kLocal);
   return there ? elder.header.id.sequence : 0;
 }
@@ -360,11 +365,11 @@ std::uint32_t Outbound::choose(OutMessage& message) {
   }
   if (message.chain_older != kNone) {
     const OutMessage& elder = core_.outs[message.chain_older];
-    if (active(elder) && usable(elder.node)) return elder.node;
+    if (active(elder) && usable(elder.node) && !RW_MUTANT(95)) return elder.node;
   }
   const auto replicas = view->replicas_of(message.slot);
   for (std::size_t rank = 0; rank < replicas.size(); ++rank) {
-    if ((message.tried & tried_bit(rank)) != 0) continue;
+    if ((message.tried & tried_bit(rank)) != 0 && !RW_MUTANT(110)) continue;
     const ring::Member& member = view->members[replicas[rank]];
     if (member.state == ring::MemberState::kServing && usable(member.node_index))
       return member.node_index;
@@ -405,7 +410,7 @@ void Outbound::wait(std::uint32_t out, Reason reason, DurationNs pause_ns) {
   message.retry_at_ns = core_.now + pause_ns;
   waiting_.push_back(core_.outs, out);
   // Who waits only for the world to change is looked at when it does, and now and then besides.
-  retry_at_ns_ = std::min(retry_at_ns_, core_.now + kRetryNs);
+  if (!RW_MUTANT(107)) retry_at_ns_ = std::min(retry_at_ns_, core_.now + kRetryNs);
 }
 
 void Outbound::send_to(std::uint32_t out, NodeIndex node) {
@@ -413,7 +418,7 @@ void Outbound::send_to(std::uint32_t out, NodeIndex node) {
   message.node = node;
   ++message.attempt;
   if (message.attempt > 1) ++core_.counters.retried;
-  if (message.maybe_handed) message.header.flags |= wire::kRedelivered;
+  if (message.maybe_handed && !RW_MUTANT(108)) message.header.flags |= wire::kRedelivered;
   message.header.attempt = message.attempt;
   message.header.epoch = core_.view ? core_.view->epoch : 0;
   if (node == core_.config.self) {
@@ -476,7 +481,8 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
       }
       // An elder that was recalled stands behind us now; one that is being cancelled may never
       // come, so that it cannot be named: both go first.
-      if (elder.state == OutState::kQueued || elder.cancel_asked) {
+      if ((elder.state == OutState::kQueued && !RW_MUTANT(96)) ||
+          (elder.cancel_asked && !RW_MUTANT(97))) {
         if (elder.state == OutState::kQueued) core_.worked = true;  // reached within a few turns
         queue.remove(core_.outs, out);
         queue.push_back(core_.outs, out);
@@ -526,7 +532,8 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
     --core_.channels[message.channel].replied;
     return give_back(out);
   }
-  if (ending == Ending::kUnknown && reason == Reason::kSessionLost) message.maybe_handed = true;
+  if (ending == Ending::kUnknown && reason == Reason::kSessionLost && !RW_MUTANT(90))
+    message.maybe_handed = true;
   if (reason == Reason::kSessionLost) {
     if (message.cancel_asked || message.header.level == Level::kNone)
       return ended(out, ending, message.cancel_asked ? Reason::kCancelled : reason);
@@ -571,6 +578,7 @@ void Outbound::await_reply(std::uint32_t out) {
   // Nobody is there to take an answer, or none can come.
   if ((message.header.flags & wire::kCall) == 0 || core_.channels[message.channel].removing)
     return ended(out, Ending::kDone, Reason::kNone);
+  if (RW_MUTANT(109)) return ended(out, Ending::kDone, Reason::kNone);
   message.state = OutState::kAwaitReply;
   leave_chain(out);
 }
@@ -628,7 +636,8 @@ void Outbound::turned_away(std::uint32_t out, Reason reason) {
     }
     case Reason::kQueueFull:
     case Reason::kNoMemory:
-      if (core_.config.reject_when_full) return ended(out, Ending::kFailed, reason);
+      if (core_.config.reject_when_full || RW_MUTANT(98))
+        return ended(out, Ending::kFailed, reason);
       return wait(out, reason, kRetryNs);
     case Reason::kStale:
       return ended(out, Ending::kUnknown, reason);
@@ -649,6 +658,7 @@ void Outbound::complete_call(std::uint32_t out) {
   // The request's own result says nothing new, and comes when it likes; until then the session may
   // read the request.
   leave_books(out);
+  if (RW_MUTANT(114)) return give_back(out);
   ++core_.channels[message.channel].replied;
   message.state = OutState::kReplied;
 }
@@ -657,7 +667,8 @@ std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) 
   const std::uint32_t out = core_.out_by_sequence.find(Core::sequence_key(channel, sequence));
   if (out == kNone) return kNone;
   const OutMessage& message = core_.outs[out];
-  const bool open = message.state != OutState::kFree && message.state != OutState::kEnded &&
+  const bool open = message.state != OutState::kFree &&
+                    (message.state != OutState::kEnded || RW_MUTANT(106)) &&
                     message.state != OutState::kParent;
   return open && message.channel == channel && message.header.id.sequence == sequence &&
                  (message.header.flags & wire::kCall) != 0
@@ -680,7 +691,7 @@ void Outbound::recall(std::uint32_t out) {
     }
     case OutState::kSending: {
       Flight& flight = core_.flights[message.flight];
-      flight.out = kNone;
+      if (!RW_MUTANT(91)) flight.out = kNone;
       if (!message.cancel_asked) core_.links[flight.link_index].session->withdraw(flight.number);
       message.flight = kNone;
       message.maybe_handed = true;
@@ -703,6 +714,7 @@ void Outbound::recall_newer(std::uint32_t out) {
   // Those after it that are on the wire and name it would wait for it at the receiver: they start
   // again behind it. From the newest to the oldest, so that pushing each to the front keeps order.
   std::uint32_t newest = kNone;
+  if (RW_MUTANT(92)) return;
   for (std::uint32_t at = core_.outs[out].chain_newer; at != kNone;
        at = core_.outs[at].chain_newer) {
     const OutMessage& message = core_.outs[at];
@@ -721,31 +733,34 @@ void Outbound::recall_newer(std::uint32_t out) {
     message.header.flags |= wire::kRedelivered;
     message.state = OutState::kQueued;
     message.queued_link = link_index;
-    ++message.attempt;
+    message.attempt += RW_MUTANT(111) ? 0 : 1;
     ++core_.counters.retried;
     message.header.attempt = message.attempt;
-    link.queue[message.service].push_front(core_.outs, at);
+    RW_MUTANT(112) ? link.queue[message.service].push_back(core_.outs, at)
+                   : link.queue[message.service].push_front(core_.outs, at);
     link.waiting_services |= std::uint64_t{1} << message.service;
   }
 }
 
 void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
   OutMessage& message = core_.outs[out];
-  if (ending == Ending::kFailed && message.maybe_handed) ending = Ending::kUnknown;
+  if (ending == Ending::kFailed && message.maybe_handed && !RW_MUTANT(89))
+    ending = Ending::kUnknown;
   message.ending = ending;
   message.reason = reason;
   const bool was_here = message.node == core_.config.self && message.chain_newer != kNone;
   const std::uint64_t elder = was_here ? predecessor_of(message) : 0;
   leave_chain(out);
   // Its local successors may be held for it.
-  if (was_here && ending != Ending::kDone) core_.inbound->elder_gone(message.header.id, elder);
+  if (was_here && ending != Ending::kDone && !RW_MUTANT(113))
+    core_.inbound->elder_gone(message.header.id, elder);
   if (message.parent != kNone) return child_ended(out);
   switch (ending) {
     case Ending::kDone:
       ++core_.counters.done;
       break;
     case Ending::kFailed:
-      ++core_.counters.failed;
+      core_.counters.failed += RW_MUTANT(99) ? 0 : 1;
       break;
     case Ending::kUnknown:
       ++core_.counters.unknown;
@@ -768,12 +783,12 @@ void Outbound::child_ended(std::uint32_t child) {
   message.link = {};
   parent.children_ended.push_back(core_.outs, child);
   if (message.ending == Ending::kDone) ++parent.children_done;
-  if (message.ending == Ending::kUnknown) parent.maybe_handed = true;
+  if (message.ending == Ending::kUnknown && !RW_MUTANT(101)) parent.maybe_handed = true;
   if (--parent.children_open != 0) return;
   const std::uint32_t wanted = parent.require == ipc::Require::kAll ? parent.children_count
                                : parent.require == ipc::Require::kOne
                                    ? 1
-                                   : parent.children_count / 2 + 1;
+                                   : parent.children_count / 2 + (RW_MUTANT(100) ? 0 : 1);
   if (parent.children_done >= wanted) return ended(at, Ending::kDone, Reason::kNone);
   if (parent.children_done != 0) parent.maybe_handed = true;
   ended(at, Ending::kFailed, Reason::kRequirement);
@@ -887,7 +902,7 @@ void Outbound::on_time() {
     }
     const Reason reason =
         message.state == OutState::kWaiting ? message.waiting_for : Reason::kTimeout;
-    if (message.state == OutState::kAwaitReply) message.maybe_handed = true;
+    if (message.state == OutState::kAwaitReply && !RW_MUTANT(102)) message.maybe_handed = true;
     recall(entry.index);
     ended(entry.index, Ending::kFailed, reason);
   }
@@ -926,7 +941,7 @@ void Outbound::evacuate(NodeIndex node, Moves moves) {
   }
   std::vector<std::uint32_t> movable(scratch_);
   std::sort(movable.begin(), movable.end(), [this](std::uint32_t left, std::uint32_t right) {
-    return core_.outs[left].order < core_.outs[right].order;
+    return (core_.outs[left].order < core_.outs[right].order) != RW_MUTANT(104);
   });
   // Newest first, so that no recall finds anything after it on the wire to recall in turn.
   for (auto at = movable.rbegin(); at != movable.rend(); ++at) {
@@ -960,7 +975,7 @@ void Outbound::on_session_end() {
   std::vector<std::uint32_t> lost(lost_);
   lost_.clear();
   std::sort(lost.begin(), lost.end(), [this](std::uint32_t left, std::uint32_t right) {
-    return core_.outs[left].order < core_.outs[right].order;
+    return (core_.outs[left].order < core_.outs[right].order) != RW_MUTANT(103);
   });
   for (const std::uint32_t out : lost) core_.outs[out].state = OutState::kFree;
   for (const std::uint32_t out : lost) {

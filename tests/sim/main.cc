@@ -1,12 +1,14 @@
 // ringwire-sim: runs seeds of the simulated world. `./dev sim` calls it.
 //
 //   ringwire-sim [--seeds N] [--from S] [--seed S] [--trace]
+//   ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]
 //
 // Exit status 0 when no seed violated anything.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "tests/sim/mutant_run.h"
 #include "tests/sim/world.h"
 
 int main(int count, char** arguments) {
@@ -15,22 +17,34 @@ int main(int count, char** arguments) {
   std::uint64_t from = 1;
   bool one = false;
   bool trace = false;
+  bool mutants = false;
+  MutantRun run;
   for (int at = 1; at < count; ++at) {
     const bool has_value = at + 1 < count;
     if (std::strcmp(arguments[at], "--trace") == 0) {
       trace = true;
     } else if (std::strcmp(arguments[at], "--seeds") == 0 && has_value) {
-      seeds = std::strtoull(arguments[++at], nullptr, 10);
+      seeds = run.seeds = std::strtoull(arguments[++at], nullptr, 10);
     } else if (std::strcmp(arguments[at], "--from") == 0 && has_value) {
       from = std::strtoull(arguments[++at], nullptr, 10);
     } else if (std::strcmp(arguments[at], "--seed") == 0 && has_value) {
       from = std::strtoull(arguments[++at], nullptr, 10);
       one = true;
+    } else if (std::strcmp(arguments[at], "--mutants") == 0) {
+      mutants = true;
+    } else if (std::strcmp(arguments[at], "--mutant") == 0 && has_value) {
+      mutants = true;
+      run.only = static_cast<std::uint32_t>(std::strtoul(arguments[++at], nullptr, 10));
+    } else if (std::strcmp(arguments[at], "--stride") == 0 && has_value) {
+      run.stride = static_cast<std::uint32_t>(std::strtoul(arguments[++at], nullptr, 10));
     } else {
-      std::fprintf(stderr, "usage: ringwire-sim [--seeds N] [--from S] [--seed S] [--trace]\n");
+      std::fprintf(stderr,
+                   "usage: ringwire-sim [--seeds N] [--from S] [--seed S] [--trace]\n"
+                   "       ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]\n");
       return 2;
     }
   }
+  if (mutants) return run_mutants(run);
   if (one) seeds = 1;
   std::uint64_t failed = 0;
   std::uint64_t delivered = 0;

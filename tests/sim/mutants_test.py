@@ -1,0 +1,42 @@
+"""Every RW_MUTANT(n) in the sources stands in the table of tests/sim/mutants.cc and the other way
+round, each number once: so that no seeded bug is forgotten by the run that looks for them."""
+
+import re
+import unittest
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("base", "ipc", "ring", "engine")
+MIN_MUTANTS = 100
+
+
+def hooks():
+    found = []
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*")):
+            if path.suffix in (".h", ".cc") and path != ROOT / "base/mutant.h":
+                found += [int(n) for n in re.findall(r"RW_MUTANT\((\d+)\)", path.read_text())]
+    return found
+
+
+def table():
+    text = (ROOT / "tests/sim/mutants.cc").read_text()
+    return [(int(n), name) for n, name in re.findall(r'\{(\d+),\s*"([^"]+)"', text)]
+
+
+class MutantTable(unittest.TestCase):
+    def test_numbers_are_those_of_the_hooks(self):
+        numbers = [n for n, _ in table()]
+        self.assertEqual(sorted(numbers), sorted(set(hooks())))
+
+    def test_each_number_and_name_is_there_once(self):
+        for what in zip(*table()):
+            self.assertEqual([value for value, count in Counter(what).items() if count > 1], [])
+
+    def test_there_are_enough(self):
+        self.assertGreaterEqual(len(table()), MIN_MUTANTS)
+
+
+if __name__ == "__main__":
+    unittest.main()
