@@ -86,7 +86,7 @@ AttachLink::~AttachLink() {
   if (socket_ >= 0) close(socket_);
 }
 
-int AttachLink::connect_socket(const std::string& path, int& fd) {
+int AttachLink::connect_socket(const std::string& path, TimeNs deadline, int& fd) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
@@ -96,13 +96,20 @@ int AttachLink::connect_socket(const std::string& path, int& fd) {
   fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(RW_ESYSTEM, "socket: %s", std::strerror(errno));
   // Bounds the wait for a place in the backlog of an engine that does not accept.
-  const timeval limit{.tv_sec = kHelloNs / kSecondNs, .tv_usec = 0};
+  // A limit of 0 would mean none.
+  const DurationNs left_ns =
+      std::clamp<DurationNs>(deadline - monotonic_ns(), kMillisecondNs, kHelloNs);
+  const timeval limit{.tv_sec = left_ns / kSecondNs,
+                      .tv_usec = left_ns % kSecondNs / kMicrosecondNs};
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return RW_OK;
   const int reason = errno;
   close(fd);
   fd = -1;
   errno = reason;
+  if (reason == EAGAIN)
+    return fail(RW_ETIMEOUT, "the engine at %s does not accept callers: is it stopped?",
+                path.c_str());
   if (reason == EACCES || reason == EPERM)
     return fail(RW_EDENIED, "%s: %s", path.c_str(), std::strerror(reason));
   return fail(RW_ENOENGINE, "no engine at %s: %s", path.c_str(), std::strerror(reason));
@@ -111,7 +118,9 @@ int AttachLink::connect_socket(const std::string& path, int& fd) {
 int AttachLink::open(const std::string& path, const std::string& label, Id128 attachment,
                      std::shared_ptr<AttachLink>& link) {
   std::shared_ptr<AttachLink> fresh(new AttachLink);
-  if (const int error = connect_socket(path, fresh->socket_); error != RW_OK) return error;
+  if (const int error = connect_socket(path, monotonic_ns() + kHelloNs, fresh->socket_);
+      error != RW_OK)
+    return error;
   if (const int error = fresh->greet(path, label, attachment); error != RW_OK) return error;
   link = std::move(fresh);
   return RW_OK;

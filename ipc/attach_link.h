@@ -23,8 +23,9 @@ class AttachLink {
   AttachLink(const AttachLink&) = delete;
   AttachLink& operator=(const AttachLink&) = delete;
 
-  /// Connect to `path`; RW_OK or RW_E.... `fd` is the caller's.
-  static int connect_socket(const std::string& path, int& fd);
+  /// Connect to `path`; RW_OK or RW_E.... `fd` is the caller's. An engine that does not accept its
+  /// callers is waited for until `deadline`, 5 s at most.
+  static int connect_socket(const std::string& path, TimeNs deadline, int& fd);
   /// Connect and say hello as `attachment`.
   static int open(const std::string& path, const std::string& label, Id128 attachment,
                   std::shared_ptr<AttachLink>& link);

@@ -462,6 +462,11 @@ uint64_t rw_hash(const void* data, size_t bytes) {
 }
 
 int rw_admin(const char* socket, const char* request, char** answer, int* exit_code) {
+  return rw_admin_within(socket, request, kAdminLimitNs, answer, exit_code);
+}
+
+int rw_admin_within(const char* socket, const char* request, int64_t timeout_ns, char** answer,
+                    int* exit_code) {
   if (request == nullptr || answer == nullptr)
     return fail(RW_EINVAL, "request or place for the answer is NULL");
   *answer = nullptr;
@@ -469,7 +474,10 @@ int rw_admin(const char* socket, const char* request, char** answer, int* exit_c
   return guarded([&]() -> int {
     const std::string path = ipc::find_socket_path(socket);
     int fd = -1;
-    if (const int error = ipc::AttachLink::connect_socket(path, fd); error != RW_OK) return error;
+    const ringwire::TimeNs deadline =
+        timeout_ns < 0 ? ringwire::kNeverNs : ipc::monotonic_ns() + timeout_ns;
+    if (const int error = ipc::AttachLink::connect_socket(path, deadline, fd); error != RW_OK)
+      return error;
     struct Closer {
       int fd;
       ~Closer() { close(fd); }
@@ -483,7 +491,6 @@ int rw_admin(const char* socket, const char* request, char** answer, int* exit_c
     if (text.size() > ipc::kMaxDatagramBytes - sizeof header)
       return fail(RW_ETOOLARGE, "the request is too long");
     // An engine that is alive answers in milliseconds; one that is stopped must not hang its asker.
-    const ringwire::TimeNs deadline = ipc::monotonic_ns() + kAdminLimitNs;
     const auto silent = [&path] {
       return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
     };

@@ -281,6 +281,9 @@ RW_API int rw_status_nodes(rw_client *client, rw_node_status *nodes, int max);
 RW_API uint64_t rw_hash(const void *data, size_t bytes);
 /* Ask the engine (the command line's door): a JSON request, a JSON answer (free with rw_free). */
 RW_API int rw_admin(const char *socket, const char *request, char **answer, int *exit_code);
+/* The same; RW_ETIMEOUT after timeout_ns without an answer. rw_admin waits for 10 s. */
+RW_API int rw_admin_within(const char *socket, const char *request, int64_t timeout_ns,
+                           char **answer, int *exit_code);
 RW_API void rw_free(void *memory);
 RW_API const char *rw_error_name(int error);
 RW_API const char *rw_error_text(int error);

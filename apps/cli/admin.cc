@@ -34,10 +34,11 @@ ExitCode exit_code_of(int code) {
 
 }  // namespace
 
-AdminAnswer ask_engine(const Shell& shell, const Json& request) {
+AdminAnswer ask_engine(const Shell& shell, const Json& request, std::int64_t limit_ns) {
   char* raw = nullptr;
   int exit_code = 0;
-  const int result = rw_admin(shell.socket_or_null(), request.dump().c_str(), &raw, &exit_code);
+  const int result =
+      rw_admin_within(shell.socket_or_null(), request.dump().c_str(), limit_ns, &raw, &exit_code);
   const std::unique_ptr<char, FreeAnswer> owned(raw);
   if (result < 0) throw library_error(shell, result, "the engine did not answer");
   AdminAnswer answer{.text = owned ? owned.get() : "", .json = {}};

@@ -17,8 +17,13 @@ struct AdminAnswer {
   Json json;
 };
 
-/// Ask the engine. Throws CommandError: kNoEngine, or what the engine answered with.
-[[nodiscard]] AdminAnswer ask_engine(const Shell& shell, const Json& request);
+/// An engine that is alive answers in milliseconds.
+inline constexpr std::int64_t kAnswerLimitNs = 10'000'000'000;
+
+/// Ask the engine. Throws CommandError: kNoEngine, kTimedOut when it does not answer within
+/// `limit_ns`, or what the engine answered with.
+[[nodiscard]] AdminAnswer ask_engine(const Shell& shell, const Json& request,
+                                     std::int64_t limit_ns = kAnswerLimitNs);
 
 /// A member of an answer, or the fallback where an older engine leaves it out or gives another
 /// type.

@@ -43,23 +43,37 @@ std::string wish_of(const WaitOptions& options) {
   return wish;
 }
 
-[[noreturn]] void fail_waiting(const Shell& shell, const WaitOptions& options,
-                               const std::optional<AdminAnswer>& last) {
-  if (!last) throw no_engine_error(shell);
+// How the last look ended: an answer, or why there was none.
+struct Look {
+  std::optional<AdminAnswer> answer;
+  bool is_silent = false;  // an engine is there, and says nothing
+};
+
+[[noreturn]] void fail_waiting(const Shell& shell, const WaitOptions& options, const Look& last) {
+  if (last.is_silent) {
+    throw CommandError(ExitCode::kTimedOut,
+                       fmt::format("after {} the engine at {} does not answer",
+                                   format_duration(options.timeout_ns), shell.socket_path()),
+                       wish_of(options), "see whether the engine is stopped or starved");
+  }
+  if (!last.answer) throw no_engine_error(shell);
+  const Json& json = last.answer->json;
   throw CommandError(
       ExitCode::kTimedOut,
       fmt::format("after {} this node is in state {} and {} nodes are serving",
-                  format_duration(options.timeout_ns), printable(text_at(last->json, "state")),
-                  number_at(part_at(last->json, "nodes"), "serving")),
+                  format_duration(options.timeout_ns), printable(text_at(json, "state")),
+                  number_at(part_at(json, "nodes"), "serving")),
       wish_of(options), "ringwire nodes");
 }
 
-// Nothing while no engine is there: it may be about to start.
-std::optional<AdminAnswer> ask_if_there(const Shell& shell) {
+// No answer while no engine is there: it may be about to start. One that is stopped is asked for as
+// long as there is time: it may be continued.
+Look look(const Shell& shell, std::int64_t limit_ns) {
   try {
-    return ask_engine(shell, Json{{"verb", "status"}});
+    return {.answer = ask_engine(shell, Json{{"verb", "status"}}, limit_ns)};
   } catch (const CommandError& error) {
-    if (error.code() == ExitCode::kNoEngine || error.code() == ExitCode::kTimedOut) return {};
+    if (error.code() == ExitCode::kNoEngine) return {};
+    if (error.code() == ExitCode::kTimedOut) return {.answer = {}, .is_silent = true};
     throw;
   }
 }
@@ -68,13 +82,14 @@ ExitCode run_wait(const Shell& shell, const WaitOptions& options) {
   const std::int64_t deadline_ns = now_ns() + options.timeout_ns;
   std::int64_t pause_ns = kFirstPauseNs;
   for (;;) {
-    const std::optional<AdminAnswer> answer = ask_if_there(shell);
-    if (answer && is_met(options, answer->json)) {
-      if (shell.json) fmt::print("{}\n", answer->text);
+    const std::int64_t limit_ns = std::max(deadline_ns - now_ns(), kFirstPauseNs);
+    const Look last = look(shell, std::min(limit_ns, kAnswerLimitNs));
+    if (last.answer && is_met(options, last.answer->json)) {
+      if (shell.json) fmt::print("{}\n", last.answer->text);
       return ExitCode::kDone;
     }
     const std::int64_t left_ns = deadline_ns - now_ns();
-    if (left_ns <= 0) fail_waiting(shell, options, answer);
+    if (left_ns <= 0) fail_waiting(shell, options, last);
     std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(pause_ns, left_ns)));
     pause_ns = std::min(pause_ns * 2, kLongestPauseNs);
   }

@@ -105,6 +105,26 @@ class NoEngine(unittest.TestCase):
                 self.assertIn(b"/nowhere/a.sock", done.stderr)
 
 
+class StoppedEngine(unittest.TestCase):
+    def test_wait_keeps_its_own_time_out_and_exits_4(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            world.engines["s1"].signal(signal.SIGSTOP)
+            done = world.ringwire("s1", "wait", "--state", "serving", "--timeout", "300ms")
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn(b"does not answer", done.stderr)
+            self.assertIn(b"300.00 ms", done.stderr)
+
+    def test_wait_is_met_once_it_goes_on(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            world.engines["s1"].signal(signal.SIGSTOP)
+            waiting = world.spawn([program("ringwire"), "wait", "--socket", world.socket("s1"),
+                                   "--state", "serving", "--timeout", "60s"], "wait")
+            world.engines["s1"].signal(signal.SIGCONT)
+            self.assertEqual(waiting.end(), 0, waiting.text())
+
+
 class Readme(unittest.TestCase):
     def test_the_first_commands_move_a_file_through_a_developer_node(self):
         with World(servers=1, slaves=0) as world:
