@@ -15,6 +15,7 @@
 #include "apps/cli/link.h"
 #include "apps/cli/payload_file.h"
 #include "apps/cli/progress.h"
+#include "apps/cli/send_report.h"
 #include "apps/cli/terminal.h"
 #include "apps/cli/units.h"
 #include "base/time.h"
@@ -47,25 +48,6 @@ struct SendOptions {
   std::int64_t timeout_ns = 0;
   std::vector<std::string> files;
 };
-
-struct Sent {
-  std::string key;
-  std::uint64_t payload_bytes = 0;
-  rw_ticket ticket = 0;
-  std::int64_t started_ns = 0;
-  std::int64_t elapsed_ns = 0;
-  rw_outcome outcome{};
-  std::string error;  // of the send call itself: then there is no outcome
-  std::vector<rw_outcome> targets;
-};
-
-bool is_done(const Sent& sent) {
-  return sent.error.empty() && sent.outcome.ending == RW_ENDING_DONE;
-}
-
-std::string ending_of(const Sent& sent) {
-  return sent.error.empty() ? rw_ending_name(sent.outcome.ending) : "failed";
-}
 
 class Sender {
  public:
@@ -220,103 +202,41 @@ ExitCode Sender::run_call() {
   const auto bytes = payload.contents();
   const rw_target target = target_for(key);
   const rw_send_options options = send_options();
+  Sent sent;
+  sent.key = key;
+  sent.payload_bytes = payload.payload_bytes();
+  sent.is_call = true;
+  sent.started_ns = now_ns();
   rw_message* reply = nullptr;
-  rw_outcome outcome{};
   const int result =
-      rw_call(channel_.get(), &target, bytes.data(), bytes.size(), &options, &reply, &outcome);
-  if (result == RW_EFAILED || result == RW_EUNKNOWN) {
-    throw CommandError(
-        outcome.reason == RW_REASON_TIMEOUT ? ExitCode::kTimedOut : ExitCode::kFailed,
-        fmt::format("the call ended {} after {} attempts", outcome_name(outcome),
-                    outcome.attempts));
+      rw_call(channel_.get(), &target, bytes.data(), bytes.size(), &options, &reply, &sent.outcome);
+  sent.elapsed_ns = now_ns() - sent.started_ns;
+  const bool has_ended =
+      result == RW_OK || result == RW_EFAILED || result == RW_EUNKNOWN || result == RW_ENOREPLY;
+  if (!has_ended) throw library_error(shell_, result, "the call failed");
+  if (reply != nullptr) {
+    const auto answer = payload_of(reply);
+    if (shell_.json) {
+      sent.reply.emplace(reinterpret_cast<const char*>(answer.data()), answer.size());
+    } else {
+      sent.reply.emplace();  // the bytes themselves may be large, and go out from where they are
+      write_all(STDOUT_FILENO, answer);
+    }
+    rw_release(channel_.get(), reply, RW_DONE);
+  }
+  const ExitCode code = code_for({sent}, {options_.timeout_ns, options_.require});
+  if (shell_.json) {
+    print_json({sent});
+    return code;
   }
   if (result == RW_ENOREPLY) {
-    throw CommandError(ExitCode::kFailed, "the call was processed, but nothing was replied",
+    throw CommandError(code, "the call was processed, but nothing was replied",
                        "a server program that replies", "ringwire serve --echo");
   }
-  if (result < 0) throw library_error(shell_, result, "the call failed");
-  write_all(STDOUT_FILENO, payload_of(reply));
-  rw_release(channel_.get(), reply, RW_DONE);
-  return ExitCode::kDone;
-}
-
-Json json_of(const rw_outcome& outcome) {
-  return Json{{"ending", rw_ending_name(outcome.ending)},
-              {"reason", rw_reason_name(outcome.reason)},
-              {"level", level_name(outcome.level)},
-              {"node", outcome.node},
-              {"attempts", outcome.attempts}};
-}
-
-Json json_of(const Sent& sent) {
-  Json object{{"key", sent.key}, {"bytes", sent.payload_bytes}, {"ending", ending_of(sent)}};
-  if (!sent.error.empty()) {
-    object["error"] = sent.error;
-    return object;
-  }
-  object.update(json_of(sent.outcome));
-  object["elapsed_ns"] = sent.elapsed_ns;
-  if (!sent.targets.empty()) {
-    object["targets"] = Json::array();
-    for (const rw_outcome& target : sent.targets) object["targets"].push_back(json_of(target));
-  }
-  return object;
-}
-
-std::uint64_t count_ending(const std::vector<Sent>& all, std::string_view ending) {
-  std::uint64_t count = 0;
-  for (const Sent& sent : all) count += ending_of(sent) == ending ? 1U : 0U;
-  return count;
-}
-
-void print_json(const std::vector<Sent>& all) {
-  Json answer{{"sends", Json::array()}};
-  for (const Sent& sent : all) answer["sends"].push_back(json_of(sent));
-  for (const char* ending : {"done", "failed", "unknown"}) {
-    answer[ending] = count_ending(all, ending);
-  }
-  // Keys are any bytes; JSON is text.
-  fmt::print("{}\n", answer.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
-void print_line(const Sent& sent, Colour colour) {
-  if (!sent.error.empty()) {
-    fmt::print("{}  {}  {}\n", tinted("failed", Tint::kBad, colour), printable(sent.key),
-               printable(sent.error));
-    return;
-  }
-  const bool done = sent.outcome.ending == RW_ENDING_DONE;
-  fmt::print("{}  {}  {}  {}  {}{}\n",
-             tinted(outcome_name(sent.outcome), done ? Tint::kGood : Tint::kBad, colour),
-             printable(sent.key), format_bytes(sent.payload_bytes),
-             sent.outcome.node[0] == '\0' ? "nowhere" : "node " + printable(sent.outcome.node),
-             format_duration(sent.elapsed_ns),
-             sent.outcome.attempts > 1 ? fmt::format("  {} attempts", sent.outcome.attempts) : "");
-  for (const rw_outcome& target : sent.targets) {
-    fmt::print("  {}  node {}\n", outcome_name(target), printable(target.node));
-  }
-}
-
-void print_for_person(const std::vector<Sent>& all, std::int64_t elapsed_ns) {
-  const Colour colour = wants_colour(stdout) ? Colour::kOn : Colour::kOff;
-  std::uint64_t bytes = 0;
-  for (const Sent& sent : all) {
-    bytes += sent.payload_bytes;
-    if (all.size() == 1 || !is_done(sent)) print_line(sent, colour);
-  }
-  if (all.size() == 1) return;
-  fmt::print("{} messages, {}, in {}: {} done, {} failed, {} unknown\n", format_count(all.size()),
-             format_bytes(bytes), format_duration(elapsed_ns),
-             format_count(count_ending(all, "done")), format_count(count_ending(all, "failed")),
-             format_count(count_ending(all, "unknown")));
-}
-
-ExitCode code_for(const std::vector<Sent>& all) {
-  ExitCode code = ExitCode::kDone;
-  for (const Sent& sent : all) {
-    if (is_done(sent)) continue;
-    if (!sent.error.empty() || sent.outcome.reason != RW_REASON_TIMEOUT) return ExitCode::kFailed;
-    code = ExitCode::kTimedOut;
+  if (code != ExitCode::kDone) {
+    throw CommandError(code,
+                       fmt::format("the call ended {} after {} attempt{}", headline(sent),
+                                   sent.outcome.attempts, sent.outcome.attempts == 1 ? "" : "s"));
   }
   return code;
 }
@@ -326,12 +246,13 @@ ExitCode run_send(const Shell& shell, const SendOptions& options) {
   if (options.call) return sender.run_call();
   const std::int64_t start_ns = now_ns();
   const std::vector<Sent> all = sender.run();
+  const SendTerms terms{options.timeout_ns, options.require};
   if (shell.json) {
     print_json(all);
   } else {
-    print_for_person(all, now_ns() - start_ns);
+    print_for_person(all, terms, now_ns() - start_ns);
   }
-  return code_for(all);
+  return code_for(all, terms);
 }
 
 void check_options(SendOptions& options) {
@@ -339,6 +260,9 @@ void check_options(SendOptions& options) {
   const bool has_key = options.key.has_value() || options.key_name;
   if (!has_key && !options.hash && !options.random && !options.broadcast && options.node.empty()) {
     throw CLI::RequiredError("--key, --key-name, --hash, --random, --broadcast or --node");
+  }
+  if (has_key && options.hash) {
+    throw CLI::ValidationError("--hash", "stands in place of a key: not both");
   }
   if (options.files.size() > 1 && !options.key_name) {
     throw CLI::ValidationError("FILE", "several files need --key-name: each is keyed by its path");

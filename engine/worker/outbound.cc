@@ -799,7 +799,8 @@ bool Outbound::report(ChannelIndex index) {
   const auto record_of = [](const OutMessage& message) {
     ipc::OutcomeRecord record{};
     record.sequence = message.header.id.sequence;
-    record.node = message.node;
+    // A target is told by its name also when it never got there.
+    record.node = message.parent != kNone ? message.fixed_node : message.node;
     record.ending = static_cast<std::uint8_t>(message.ending);
     record.reason = static_cast<std::uint8_t>(message.reason);
     record.level = static_cast<std::uint8_t>(message.ending == Ending::kDone ? message.header.level

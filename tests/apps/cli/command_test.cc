@@ -74,6 +74,8 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
       {"send --key k --timeout 5", "duration"},
       {"send --key k --random --broadcast", "only one"},
       {"send --key k a b", "--key-name"},
+      {"send --key k --hash 3", "not both"},
+      {"send --key-name --hash 3 a", "not both"},
       {"serve", "--echo"},
       {"serve --echo --sink", "--echo"},
       {"serve --echo --threads 0", "--threads"},
