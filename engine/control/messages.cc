@@ -375,6 +375,8 @@ std::string_view name_of(RefuseReason reason) {
       return "too-many-nodes";
     case RefuseReason::kDraining:
       return "draining";
+    case RefuseReason::kNotAllowed:
+      return "not-allowed";
   }
   return "unknown";
 }

@@ -109,9 +109,10 @@ enum class RefuseReason : std::uint8_t {
   kMembers = 11,              ///< the member lists (names, weights, zones) differ
   kDuplicateConnection = 12,  ///< another connection of the same two engines is in use
   kTooManyNodes = 13,
-  kDraining = 14,  ///< the engine is about to end
+  kDraining = 14,    ///< the engine is about to end
+  kNotAllowed = 15,  ///< this node name is not on the list of those admitted
 };
-inline constexpr std::uint8_t kRefuseReasonCount = 14;
+inline constexpr std::uint8_t kRefuseReasonCount = 15;
 
 struct HelloRefuse {
   RefuseReason reason{};

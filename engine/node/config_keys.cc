@@ -410,7 +410,7 @@ constexpr ConfigKey kKeys[] = {
      [](const ConfigValue& value, Config& config) -> std::string {
        return read_list(value, config.allow.users, read_filled_text);
      }},
-    {"allow.nodes", "", true, "[\"*.orders\"]", "certificate identities admitted",
+    {"allow.nodes", "", true, "[\"*.orders\"]", "nodes admitted, by name; default: all",
      [](const ConfigValue& value, Config& config) -> std::string {
        return read_list(value, config.allow.nodes, read_filled_text);
      }},

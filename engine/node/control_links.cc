@@ -12,6 +12,7 @@
 #include "base/endpoint_text.h"
 #include "engine/node/clock.h"
 #include "engine/node/control_link.h"
+#include "engine/node/name_list.h"
 #include "engine/node/start_error.h"
 #include "engine/node/tcp_socket.h"
 
@@ -35,20 +36,6 @@ constexpr DurationNs kMinTickNs = kMillisecondNs;
 /// Connections at once, those that have not said who they are counted: both ends of every pair may
 /// dial. More are closed unheard.
 constexpr std::size_t kMaxLinks = 2 * control::kMaxNodes;
-
-/// What the refused engine shows to its person.
-std::string refusal_sentence(control::RefuseReason reason) {
-  switch (reason) {
-    case control::RefuseReason::kNameInUse:
-      return "another living engine has this node name: give each node its own [node] name";
-    case control::RefuseReason::kTooManyNodes:
-      return "the node is connected to too many others";
-    case control::RefuseReason::kDraining:
-      return "the node is shutting down";
-    default:
-      return std::string(control::name_of(reason));
-  }
-}
 
 std::chrono::nanoseconds as_chrono(DurationNs duration_ns) {
   return std::chrono::nanoseconds(duration_ns);
@@ -317,7 +304,12 @@ void ControlLinks::write(Link& link) {
 
 void ControlLinks::on_event(TimeNs now, Link& link, control::ControlEvent& event) {
   if (const auto* arrived = std::get_if<control::HelloArrived>(&event)) {
-    if (link.dialler != nullptr) link.dialler->name = arrived->hello.node_name;
+    const std::string& name = arrived->hello.node_name;
+    if (link.dialler != nullptr) link.dialler->name = name;
+    if (!admits_name(options_.allowed_nodes, name))
+      return link.control.refuse(now, control::RefuseReason::kNotAllowed,
+                                 "node " + options_.node_name + " does not admit node " + name +
+                                     ": see its [allow] nodes");
     carry_out(now, arbiter_.on_hello(now, link.number, arrived->hello.node_name,
                                      arrived->hello.incarnation));
   } else if (const auto* established = std::get_if<control::Established>(&event)) {
@@ -326,12 +318,9 @@ void ControlLinks::on_event(TimeNs now, Link& link, control::ControlEvent& event
     const bool self = refused->reason == control::RefuseReason::kSelf;
     const bool duplicate = refused->reason == control::RefuseReason::kDuplicateConnection;
     if (link.dialler != nullptr && self) link.dialler->is_self = true;
-    std::string& last = link.dialler != nullptr ? link.dialler->refusal : refused_by_callers_;
-    if (!self && !duplicate && last != refused->text)
-      spdlog::warn("{} refused: {} ({})",
-                   refused->by == control::RefusedBy::kUs ? "a node was" : "this node was",
-                   refused->text, control::name_of(refused->reason));
-    last = refused->text;
+    if (!self && !duplicate)
+      if (const std::string line = refusals_.line_for(text_of(link), *refused); !line.empty())
+        spdlog::warn("{}", line);
     on_ended(now, link, ring::CloseKind::kFinOrReset);
   } else if (const auto* rtt = std::get_if<control::RttMeasured>(&event)) {
     rooms_.peers.on_rtt(link.control.peer()->node_name, rtt->rtt_ns);
@@ -351,10 +340,21 @@ void ControlLinks::on_event(TimeNs now, Link& link, control::ControlEvent& event
   }
 }
 
+/// A caller's port is another one each time, and says nothing.
+std::string ControlLinks::text_of(const Link& link) const {
+  const auto& peer = link.control.peer();
+  const std::string_view name = peer ? std::string_view(peer->node_name) : std::string_view();
+  if (link.dialler != nullptr) return peer_text(name, host_port_text(link.dialler->address));
+  error_code error;
+  const tcp::endpoint remote = link.socket.remote_endpoint(error);
+  return peer_text(name, error ? "an address that is gone" : address_text(endpoint_of(remote)));
+}
+
 void ControlLinks::on_established(TimeNs now, Link& link, const control::Established& established) {
   const control::Hello& hello = *link.control.peer();
   // First the new connection, then the end of the one that it replaces: the node stays up.
   established_[hello.node_name] = link.number;
+  refusals_.forget(text_of(link));
   rooms_.peers.on_established(now, hello, established, link.dialled);
   carry_out(now, arbiter_.on_established(link.number));
   if (link.dialler != nullptr) {

@@ -19,6 +19,7 @@
 #include "engine/node/config_text.h"
 #include "engine/node/network_list.h"
 #include "engine/node/peers.h"
+#include "engine/node/refusal_log.h"
 #include "engine/node/ring_view.h"
 
 namespace ringwire::node {
@@ -36,6 +37,7 @@ struct ControlLinksOptions {
   DurationNs handshake_ns = 5 * kSecondNs;
   DurationNs retry_ns = 200 * kMillisecondNs;  ///< middle of the pauses between two tries
   std::vector<std::string> allowed;            ///< networks that may dial; empty: all
+  std::vector<std::string> allowed_nodes;      ///< patterns of names; empty: all
   std::uint64_t seed = 0;                      ///< of the jitter of dialling
   /// What is the same for all connections. End points without an address get the one that the
   /// connection has on this side.
@@ -89,6 +91,7 @@ class ControlLinks {
   void on_established(TimeNs now, Link& link, const control::Established& established);
   void on_peer_list(const control::PeerList& list);
   void on_ended(TimeNs now, Link& link, ring::CloseKind kind);
+  [[nodiscard]] std::string text_of(const Link& link) const;
   void carry_out(TimeNs now, const std::vector<control::Decision>& decisions);
   void accept(TimeNs now, Link& link);
   void write(Link& link);
@@ -111,7 +114,7 @@ class ControlLinks {
   bool draining_ = false;
   bool closed_ = false;
   std::uint64_t next_number_ = 1;
-  std::string refused_by_callers_;  ///< the last refusal logged of a connection that came in
+  RefusalLog refusals_;
   std::map<std::uint64_t, std::shared_ptr<Link>> links_;
   std::map<std::string, std::uint64_t> established_;          ///< link number by node name
   std::map<std::string, std::unique_ptr<Dialler>> diallers_;  ///< by "host:port"

@@ -305,6 +305,7 @@ Engine::State::State(const Config& given)
   linking.handshake_ns = config.timing.handshake_ns;
   linking.retry_ns = config.timing.reconnect_ns;
   linking.allowed = config.allow.addresses;
+  linking.allowed_nodes = config.allow.nodes;
   linking.seed = incarnation.high;
   linking.hello = hello;
   linking.advertise = config.node.advertise;

@@ -110,7 +110,7 @@ TEST(Messages, fields_outside_of_their_range_are_errors) {
       {"no workers", hello, 90, 0},
       {"too many workers", hello, 90, 17},
       {"reason 0", HelloRefuse{RefuseReason::kSelf, "x"}, 0, 0},
-      {"reason 15", HelloRefuse{RefuseReason::kSelf, "x"}, 0, 15},
+      {"reason 16", HelloRefuse{RefuseReason::kSelf, "x"}, 0, 16},
       {"text with NUL", HelloRefuse{RefuseReason::kSelf, "x"}, 3, 0},
       {"text too long", HelloRefuse{RefuseReason::kSelf, "x"}, 2, 1},
       {"no own workers", sample_sessions(1, 1, 1), 0, 0},

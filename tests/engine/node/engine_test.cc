@@ -109,6 +109,23 @@ TEST_F(TwoEngines, of_different_member_lists_refuse_each_other) {
   EXPECT_TRUE(sees(a, "b", "down"));
 }
 
+TEST_F(TwoEngines, that_are_not_admitted_by_name_stay_apart) {
+  auto strict = options(0);
+  strict.emplace_back("allow.nodes=b,web-*");
+  const auto a = world_.start_ready("a", strict);
+  const auto b = start("b");
+  const std::string seeds = "cluster.seeds=" + addresses_[0] + "," + addresses_[1];
+  const auto web = world_.start_ready("web-1", {"node.role=slave", seeds});
+  const auto other = world_.start_ready("other", {"node.role=slave", seeds});
+  EXPECT_TRUE(sees(a, "b", "serving"));
+  EXPECT_TRUE(sees(a, "web-1", "up"));
+  EXPECT_TRUE(sees(b, "web-1", "up"));
+  // It is told of "a" by "b", and gives up on it only when it had its chance.
+  EXPECT_TRUE(sees(other, "b", "serving"));
+  EXPECT_TRUE(sees(other, "a", "down"));
+  EXPECT_EQ(state_seen(a.socket, "other"), "");
+}
+
 TEST_F(TwoEngines, a_second_engine_of_one_name_waits_until_the_first_is_gone) {
   const auto a = start("a");
   auto first = world_.start_ready("c", {"node.role=slave", "cluster.seeds=" + addresses_[0]});
