@@ -57,6 +57,8 @@ enum class Reason : std::uint8_t {
   kReplyFollows = 19,  ///< with kDone, between engines only: the call was answered, wait for it
 };
 
+/// Sequences stay below 2^62, so that sums and differences of two of them cannot overflow.
+inline constexpr std::uint64_t kMaxSequence = (std::uint64_t{1} << 62) - 1;
 inline constexpr std::size_t kMaxKeyBytes = 1024;  ///< surface: a key is up to 1 KiB
 inline constexpr std::size_t kMaxNameBytes = 63;   ///< node and service names, without a NUL
 inline constexpr std::uint32_t kMaxWorkers = 16;   ///< per node; layouts reserve room for as many

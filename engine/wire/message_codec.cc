@@ -52,6 +52,7 @@ bool has_reply_to(const MessageHeader& header) {
 bool valid_header(const MessageHeader& header) {
   return header.key.size() <= kMaxKeyBytes && header.service.size() <= kMaxNameBytes &&
          (header.flags & ~kKnownFlags) == 0 && header.level <= Level::kProcessed &&
+         header.id.sequence <= kMaxSequence && header.payload_bytes <= kMaxPayloadBytes &&
          header.attempt > 0 && (header.predecessor == 0 || header.predecessor < header.id.sequence);
 }
 
@@ -120,6 +121,7 @@ bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& 
   decode_attachment(reader, message.handles.attachment, header.id.attachment);
   header.id.channel = varint32(reader);
   header.id.sequence = reader.varint();
+  if (header.id.sequence > kMaxSequence) reader.fail();
   if ((bits & kHasPredecessor) != 0) {
     const std::uint64_t back = reader.varint();
     if (back == 0 || back >= header.id.sequence) reader.fail();
@@ -128,6 +130,7 @@ bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& 
   header.hash = reader.u64();
   header.epoch = reader.varint();
   header.payload_bytes = reader.varint();
+  if (header.payload_bytes > kMaxPayloadBytes) reader.fail();
   if ((bits & kHasAttempt) != 0) {
     header.attempt = varint32(reader);
     if (header.attempt < 2) reader.fail();

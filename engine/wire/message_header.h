@@ -25,6 +25,9 @@ enum MessageFlag : std::uint16_t {
   kNoWait = 1u << 8,       ///< turn it away at once where no program consumes its service
 };
 
+/// Payloads stay below 2^62 bytes, so that a length beside a key or a rounding cannot overflow.
+inline constexpr std::uint64_t kMaxPayloadBytes = (std::uint64_t{1} << 62) - 1;
+
 struct MessageHeader {
   MessageId id;                   ///< who it is; id.attachment is of the sending program
   std::uint64_t predecessor = 0;  ///< sequence (same channel, same key) that must be handed over

@@ -49,6 +49,7 @@ class DuplicateWindows {
   };
 
   [[nodiscard]] Window& window_of(const MessageId& id);
+  static void forget(Window& window, std::uint64_t from, std::uint64_t count);
 
   IndexPool<Window> windows_;
   IndexList<Window> recent_;  // front = least recently used

@@ -75,7 +75,8 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
     cancel(index, submission.sequence);
     return Taken::kTaken;
   }
-  if (submission.sequence < channel.next_sequence) return Taken::kBad;
+  if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
+    return Taken::kBad;
   const std::uint32_t out = core_.outs.take();
   if (out == kNone) return Taken::kNoRoom;
   OutMessage& message = core_.outs[out];

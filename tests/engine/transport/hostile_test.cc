@@ -264,6 +264,11 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"announced but short",
                [](Attacker& a) { return a.message(ItemType::kOpenAnnounced, kNumber, 5'000); },
                true},
+        Attack{"announced larger than any memory",
+               [](Attacker& a) {
+                 return a.message(ItemType::kOpenAnnounced, kNumber, ~std::uint64_t{0} - 9);
+               },
+               true},
         Attack{"long but not announced",
                [](Attacker& a) { return a.message(ItemType::kOpen, kNumber, 65'537); }, true},
         Attack{"opened without payload",

@@ -332,7 +332,8 @@ TEST(Session, a_header_that_fits_no_packet_fails_as_too_large) {
   OutgoingMessage message;
   message.header.key = key;
   message.header.service = service;
-  message.header.id = {{1, 2}, ~0U, ~std::uint64_t{0}};
+  message.header.id = {{1, 2}, ~0U, kMaxSequence};
+  message.header.in_reply_to = {{3, 4}, ~0U, kMaxSequence};
   message.header.predecessor = 1;
   message.header.epoch = ~std::uint64_t{0};
   message.cookie = 9;

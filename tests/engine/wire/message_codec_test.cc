@@ -32,12 +32,12 @@ void fill(Random& random, Sample& sample) {
   MessageHeader& header = sample.header;
   header.id = {{random.next(), random.next()},
                static_cast<std::uint32_t>(random_number(random)),
-               random_number(random)};
+               random_number(random) & kMaxSequence};
   if (header.id.sequence > 1 && random.chance(0.5))
     header.predecessor = random.between(1, header.id.sequence - 1);
   header.hash = random.next();
   header.epoch = random_number(random);
-  header.payload_bytes = random_number(random);
+  header.payload_bytes = random_number(random) & kMaxPayloadBytes;
   header.attempt = random.chance(0.5) ? 1 : static_cast<std::uint32_t>(random_number(random) | 1);
   header.flags = static_cast<std::uint16_t>(random.below(256));
   header.level = static_cast<Level>(random.below(3));
@@ -183,6 +183,31 @@ TEST(MessageCodec, knows_which_headers_keep_the_rules) {
   broken = header;
   broken.level = static_cast<Level>(3);
   EXPECT_FALSE(valid_header(broken));
+}
+
+// W-16: numbers that a receiver adds to must leave room for the sum
+TEST(MessageCodec, refuses_sequences_and_sizes_that_could_overflow) {
+  struct Row {
+    std::uint64_t sequence;
+    std::uint64_t payload_bytes;
+    bool good;
+  };
+  constexpr std::uint64_t kMost = (std::uint64_t{1} << 62) - 1;
+  for (const Row& row :
+       {Row{kMost, kMost, true}, Row{kMost + 1, 1, false}, Row{1, kMost + 1, false},
+        Row{1, ~std::uint64_t{0} - 9, false}, Row{~std::uint64_t{0}, 1, false}}) {
+    MessageHeader header;
+    header.id.sequence = row.sequence;
+    header.payload_bytes = row.payload_bytes;
+    EXPECT_EQ(valid_header(header), row.good);
+    std::vector<std::byte> buffer(200);
+    ByteWriter writer(buffer);
+    encode_message(writer, ItemType::kOpenAnnounced, 1, header, {});
+    ByteReader reader(writer.written().subspan(1));
+    DecodedMessage decoded;
+    MessageHeader back;
+    EXPECT_EQ(decode_message(reader, decoded, back), row.good) << row.sequence;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "base/random.h"
+
 namespace ringwire::worker {
 namespace {
 
@@ -36,6 +40,39 @@ TEST(DuplicateWindows, forgets_a_cell_before_a_newer_number_uses_it) {
   windows.mark(id(3 + DuplicateWindows::kWindow + 10), Seen::kDone);
   EXPECT_EQ(windows.look(id(3 + DuplicateWindows::kWindow)), Seen::kNever);
   EXPECT_EQ(windows.look(id(3)), Seen::kStale);
+}
+
+TEST(DuplicateWindows, agrees_with_a_map_whatever_the_jumps) {
+  Random random(1);
+  for (int world = 0; world < 200; ++world) {
+    DuplicateWindows windows(1);
+    std::map<std::uint64_t, Seen> naive;
+    std::uint64_t highest = random.chance(0.5) ? kMaxSequence - 40'000 : 0;
+    for (int step = 0; step < 60; ++step) {
+      const std::uint64_t jump = random.chance(0.5) ? random.below(70) : random.below(20'000);
+      std::uint64_t sequence = random.chance(0.7) ? highest + jump : highest - jump;
+      if (sequence > kMaxSequence) sequence = kMaxSequence - random.below(3);
+      highest = std::max(highest, sequence);
+      const Seen seen = random.chance(0.5) ? Seen::kDone : Seen::kQueued;
+      const bool stale = highest - sequence >= DuplicateWindows::kWindow;
+      windows.mark(id(sequence), seen);
+      if (!stale) naive[sequence] = seen;
+      const std::uint64_t probe = highest - random.below(DuplicateWindows::kWindow);
+      if (probe > highest) continue;  // below 0
+      const auto known = naive.find(probe);
+      EXPECT_EQ(windows.look(id(probe)), known == naive.end() ? Seen::kNever : known->second);
+    }
+  }
+}
+
+TEST(DuplicateWindows, ends_at_the_last_sequence_that_there_is) {
+  DuplicateWindows windows(1);
+  windows.mark(id(kMaxSequence - 5), Seen::kDone);
+  windows.mark(id(kMaxSequence), Seen::kDone);
+  EXPECT_EQ(windows.look(id(kMaxSequence)), Seen::kDone);
+  EXPECT_EQ(windows.look(id(kMaxSequence - 1)), Seen::kNever);
+  windows.mark(id(~std::uint64_t{0}), Seen::kDone);  // nobody sends it, but it must not hang
+  EXPECT_EQ(windows.look(id(~std::uint64_t{0})), Seen::kDone);
 }
 
 TEST(DuplicateWindows, reuses_the_window_that_was_silent_longest) {
