@@ -382,6 +382,7 @@ TEST(Session, closing_ends_every_open_message_and_tells_the_peer) {
   EXPECT_TRUE(world.session(0).close(events));
   EXPECT_EQ(events.size(), 0U);
   ASSERT_TRUE(world.run([&] { return world.end(1).saw_closed; }));
+  EXPECT_EQ(world.session(1).counters().packets_received, world.session(0).counters().packets_sent);
   MessageNumber number{};
   EXPECT_EQ(world.session(1).send({}, number), SendVerdict::kClosed);
 }
