@@ -105,14 +105,9 @@ bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const s
       shut(Reason::kBadMessage, true, &events);
       return false;
     }
-<<<<<<< Updated upstream
-    if (closed) return true;  // by the peer
+    if (closed) break;  // by the peer
     eliciting |= type != ItemType::kAck && type != ItemType::kClose &&
                  !(RW_MUTANT(7) && type == ItemType::kResult);
-=======
-    if (closed) break;  // by the peer
-    eliciting |= type != ItemType::kAck && type != ItemType::kClose;
->>>>>>> Stashed changes
   }
   counters.bytes_received += packet.size();
   received_packet(header, eliciting);
