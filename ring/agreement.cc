@@ -18,6 +18,7 @@ Agreement::Agreement(Record record, const AgreementTunables& tunables, std::uint
 Result<Done, ProposeError> Agreement::propose(TimeNs now, Decree decree) {
   if (!is_voter()) return Failure{ProposeError::kNotVoter};
   if (wish_ || ending_) return Failure{ProposeError::kBusy};
+  if (visible_epoch_ != record_.epoch) return Failure{ProposeError::kBehind};
   if (!is_well_formed(decree)) return Failure{ProposeError::kBadDecree};
   if (record_.epoch + 1 >= kMaxEpoch) return Failure{ProposeError::kLastEpoch};
   wish_ = std::move(decree);

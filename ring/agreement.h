@@ -48,6 +48,7 @@ enum class ProposeError : std::uint8_t {
   kNotVoter,   ///< only voters of the committed view propose; the others ask one
   kBusy,       ///< an earlier proposal has no ending yet
   kBadDecree,  ///< breaks a rule of ring/decree.h
+  kBehind,     ///< a later epoch than epoch() is being written: look again
   kLastEpoch,  ///< kMaxEpoch is reached
 };
 
@@ -77,15 +78,19 @@ class Agreement {
   // by a restart.
   [[nodiscard]] std::uint64_t epoch() const { return visible_epoch_; }
   [[nodiscard]] const Decree& decree() const { return visible_decree_; }
-  /// This voter has voted for a decree of the next epoch and not learned how that ended: it must
-  /// not grant leases (M-33), and should prepare() if that lasts.
+  /// This voter has voted for a decree of the next epoch and not learned how that ended. It should
+  /// prepare() if that lasts, because until then it grants no leases.
   [[nodiscard]] bool has_open_vote() const { return !record_.accepted.empty(); }
+  /// May this voter grant a lease to who goes by the view of `epoch` (M-33)?
+  [[nodiscard]] bool may_grant_under(std::uint64_t epoch) const {
+    return epoch == visible_epoch_ && epoch == record_.epoch && !has_open_vote() && is_voter();
+  }
   /// True while the next commit needs one round trip only.
   [[nodiscard]] bool is_prepared() const { return phase_ == Phase::kPrepared; }
 
-  /// Wants `decree` for the next epoch. Retries until that epoch is committed, with this decree or
-  /// another; take_ending tells. Another's unfinished decree is finished first, then this one is
-  /// superseded.
+  /// Wants `decree` for the epoch after epoch(). Retries until that epoch is committed, with this
+  /// decree or another; take_ending tells. Another's unfinished decree is finished first, then this
+  /// one is superseded.
   Result<Done, ProposeError> propose(TimeNs now, Decree decree);
   /// Gives the wish up. It may be committed all the same, if votes are under way.
   void cancel();

@@ -75,9 +75,8 @@ class Grants {
   /// counts as granted at `now`.
   explicit Grants(TimeNs now) : blocked_until_(now + kGrantNs) {}
 
-  /// Grants `holder` a lease from now. The caller grants only under its own committed epoch, and
-  /// not while Agreement::has_open_vote. False while the holder is being taken out of service, or
-  /// when kMaxHolders leases run.
+  /// Grants `holder` a lease from now, if Agreement::may_grant_under the epoch it asks for. False
+  /// while the holder is being taken out of service, or when kMaxHolders leases run.
   [[nodiscard]] bool try_grant(TimeNs now, const Id128& holder);
   /// True while a lease of any of `losers` may run: the voter must not vote for that decree yet.
   /// Their leases are not renewed meanwhile, so that this ends within kGrantNs.

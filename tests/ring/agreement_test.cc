@@ -299,9 +299,26 @@ TEST(Agreement, a_committed_view_is_shown_once_durable) {
                              .other = {},
                              .decree = decree(2, nodes.founders)});
   EXPECT_EQ(nodes.at(3).epoch(), 1U);
+  EXPECT_EQ(nodes.at(3).propose(0, decree(3, nodes.founders)).error(), ProposeError::kBehind);
+  EXPECT_FALSE(nodes.at(3).may_grant_under(1)) << "it knows better already";
+  EXPECT_FALSE(nodes.at(3).may_grant_under(2));
   nodes.disk_works[id(3)] = true;
   nodes.flush();
   EXPECT_EQ(nodes.at(3).epoch(), 2U);
+  EXPECT_TRUE(nodes.at(3).may_grant_under(2));
+}
+
+// M-33: between its vote and the end of that epoch a voter grants nothing; a guest never does.
+TEST(Agreement, grants_no_leases_with_an_open_vote) {
+  Nodes nodes(3, 1);
+  EXPECT_TRUE(nodes.at(2).may_grant_under(1));
+  EXPECT_FALSE(nodes.at(2).may_grant_under(2));
+  ASSERT_TRUE(nodes.at(1).propose(0, decree(2, nodes.founders)).ok());
+  nodes.run(without(MessageKind::kAccepted));
+  EXPECT_FALSE(nodes.at(2).may_grant_under(1));
+  nodes.at(1).on_peer_epoch(0, id(4), 0);
+  nodes.run();
+  EXPECT_FALSE(nodes.at(4).may_grant_under(1));
 }
 
 // M-14: votes survive kill -9.
