@@ -32,6 +32,21 @@ sockaddr_un address_of(const std::string& path) {
   return address;
 }
 
+/// Users that may attach, and cannot come to the door.
+void warn_of_closed_folders(const std::filesystem::path& directory) {
+  std::error_code error;
+  for (auto folder = std::filesystem::absolute(directory, error); !folder.empty();
+       folder = folder.parent_path()) {
+    struct stat status {};
+    if (::stat(folder.c_str(), &status) == 0 && (status.st_mode & (S_IXOTH | S_IXGRP)) == 0)
+      spdlog::warn(
+          "the users of [allow] users cannot reach the socket: {} is closed to them; set "
+          "[node] socket to a path in an open folder",
+          folder.string());
+    if (folder == folder.root_path()) return;
+  }
+}
+
 }  // namespace
 
 AttachServer::AttachServer(const AttachServerOptions& options, const Rooms& rooms, OnAdmin on_admin)
@@ -51,7 +66,16 @@ void AttachServer::listen() {
   const std::string& path = options_.socket_path;
   const sockaddr_un address = address_of(path);
   const std::filesystem::path directory = std::filesystem::path(path).parent_path();
-  if (!directory.empty()) make_directory(directory.string(), 0750);
+  if (!directory.empty()) {
+    const bool is_new = !std::filesystem::exists(directory);
+    // Others than the engine's user can reach the socket only through an open folder. Who gets in
+    // is decided at the socket.
+    const unsigned mode = options_.users.empty() ? 0750 : 0755;
+    make_directory(directory.string(), mode);
+    if (!options_.users.empty() && (is_new || options_.own_folder))
+      ::chmod(directory.c_str(), mode);  // the umask had a say; somebody else's folder stays as is
+    if (!options_.users.empty()) warn_of_closed_folders(directory);
+  }
   // The lock, not the socket file, says whether an engine lives: the file outlives a kill -9.
   lock_ = lock_file(path + ".lock");
   if (!lock_)

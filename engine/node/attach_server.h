@@ -25,6 +25,7 @@ namespace ringwire::node {
 
 struct AttachServerOptions {
   std::string socket_path;
+  bool own_folder = false;           ///< the socket's folder is the engine's to open
   std::vector<std::uint32_t> users;  ///< beside the engine's own and root
   std::string node_name;
   Id128 incarnation;
