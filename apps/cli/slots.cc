@@ -42,17 +42,45 @@ std::string percent_of(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.2f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
-std::string key_lines(const Json& key) {
-  if (key.empty()) return {};
+bool is_random(const Json& answer) { return text_at(answer, "algorithm") == "random"; }
+
+std::string serving_text(const Json& answer, const Json& key) {
+  if (is_random(answer)) {
+    const std::string any = list_at(key, "serving_any");
+    return any.empty() ? "nobody now" : "any node that serves: " + printable(any);
+  }
   const std::string serving = text_at(key, "serving");
-  return fmt::format("key       {}\nhash      {}\nslot      {}\nreplicas  {}\nserving   {}\n\n",
-                     printable(text_at(key, "key")), printable(text_at(key, "hash")),
-                     number_at(key, "slot"), printable(list_at(key, "replicas")),
-                     serving.empty() ? "nobody" : printable(serving));
+  return serving.empty() ? "nobody" : printable(serving);
+}
+
+std::string key_lines(const Json& answer) {
+  const Json& key = part_at(answer, "key");
+  if (key.empty()) return {};
+  std::string out;
+  if (key.contains("key")) out += fmt::format("key       {}\n", printable(text_at(key, "key")));
+  out += fmt::format("hash      {}\n", printable(text_at(key, "hash")));
+  if (!is_random(answer)) {
+    out += fmt::format("slot      {}\nreplicas  {}\n", number_at(key, "slot"),
+                       printable(list_at(key, "replicas")));
+  }
+  return out + fmt::format("serving   {}\n\n", serving_text(answer, key));
+}
+
+// Nobody owns anything there: shares would all be 0 %.
+std::string render_random(const Json& answer, Colour colour) {
+  Table table({{"NODE"}, {"STATE"}});
+  for (const Json& member : part_at(answer, "members")) {
+    const std::string state = text_at(member, "state");
+    table.add({text_at(member, "name"), {state, tint_of_state(state)}});
+  }
+  return key_lines(answer) + table.render(colour) +
+         fmt::format("\nrandom cluster, epoch {}: any serving node takes any message\n",
+                     number_at(answer, "epoch"));
 }
 
 std::string render(const Json& answer) {
   const Colour colour = wants_colour(stdout) ? Colour::kOn : Colour::kOff;
+  if (is_random(answer)) return render_random(answer, colour);
   const std::uint64_t slot_count = number_at(answer, "slot_count");
   Table table({{"NODE"},
                {"PRIMARY", Table::Align::kRight},
@@ -63,7 +91,7 @@ std::string render(const Json& answer) {
                percent_of(number_at(member, "primary"), slot_count),
                format_count(number_at(member, "replica"))});
   }
-  return key_lines(part_at(answer, "key")) + table.render(colour) +
+  return key_lines(answer) + table.render(colour) +
          fmt::format("\n{} slots, epoch {}, placement {}, digest {}\n", format_count(slot_count),
                      number_at(answer, "epoch"), printable(text_at(answer, "algorithm")),
                      printable(text_at(answer, "digest")));

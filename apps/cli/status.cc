@@ -69,6 +69,26 @@ std::string worker_table(const Json& workers, Colour colour) {
   return table.empty() ? std::string() : "\n" + table.render(colour);
 }
 
+// A server node takes messages also when no program is there for them: they wait, and go back.
+std::string unserved_lines(const Json& answer, Colour colour) {
+  if (text_at(answer, "role") != "server") return {};
+  std::string services;
+  for (const Json& service : part_at(answer, "services_without_consumer")) {
+    const std::string name = service.is_string() ? service.get<std::string>() : "";
+    services += services.empty() ? "" : ", ";
+    services += name.empty() ? "the default service" : "service " + printable(name);
+  }
+  std::string text;
+  if (!services.empty()) {
+    text = "messages wait for a program that serves " + services;
+  } else if (number_at(answer, "consumers") == 0) {
+    text = "no program serves here: messages wait limits.program_grace, then go back";
+  }
+  std::string out;
+  if (!text.empty()) append_field(out, "", tinted(text, Tint::kWarning, colour));
+  return out;
+}
+
 std::string render(const Json& answer) {
   const Colour colour = wants_colour(stdout) ? Colour::kOn : Colour::kOff;
   const Json& nodes = part_at(answer, "nodes");
@@ -83,7 +103,10 @@ std::string render(const Json& answer) {
       fmt::format("epoch {}, {} nodes known, {} up, {} serving; without a majority: {}",
                   number_at(answer, "epoch"), number_at(nodes, "known"), number_at(nodes, "up"),
                   number_at(nodes, "serving"), printable(text_at(answer, "without_majority"))));
-  append_field(out, "programs", fmt::format("{} attached", number_at(answer, "attachments")));
+  append_field(out, "programs",
+               fmt::format("{} attached, {} of their channels serve",
+                           number_at(answer, "attachments"), number_at(answer, "consumers")));
+  out += unserved_lines(answer, colour);
   out += message_lines(part_at(answer, "messages"));
   out += memory_lines(part_at(answer, "memory"));
   out += worker_table(part_at(answer, "workers"), colour);

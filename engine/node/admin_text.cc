@@ -186,6 +186,19 @@ Json groups_json(const Admin::Rooms& rooms, const Snapshots::All& all) {
   return groups;
 }
 
+/// Server programs of this node, and the services whose messages wait here with none to take them.
+void add_consumers(Json& json, const Admin::Rooms& rooms, const Snapshots::All& all) {
+  std::uint32_t consumers = 0;
+  Json waiting = Json::array();
+  for (const Json& group : groups_json(rooms, all)) {
+    const auto count = group["consumers"].get<std::uint32_t>();
+    consumers += count;
+    if (count == 0) waiting.push_back(group["service"]);
+  }
+  json["consumers"] = consumers;
+  json["services_without_consumer"] = std::move(waiting);
+}
+
 std::string serving_member(const Admin::Rooms& rooms, const ring::View& view, std::uint32_t slot) {
   for (const ring::MemberIndex member : view.replicas_of(slot))
     if (rooms.page.state(view.members[member].node_index) == ipc::NodeState::kServing)
@@ -232,6 +245,7 @@ Json status_json(const NodeFacts& facts, const Admin::Rooms& rooms, const Snapsh
   json["receiving"] = sum(all, &WorkerCounters::receiving_now);
   json["unprocessed"] = sum(all, &WorkerCounters::unprocessed_now);
   json["attachments"] = rooms.attachments.all().size();
+  add_consumers(json, rooms, all);
   json["nodes"] = {{"known", rooms.page.count()}, {"up", up}, {"serving", serving}};
   return json;
 }
@@ -341,22 +355,30 @@ Json slots_json(const NodeFacts& facts, const Admin::Rooms& rooms, const SlotQue
     const bool owner = at % view->replicas_count == 0;
     ++(owner ? primary : replica)[view->table[at]];
   }
-  for (std::size_t member = 0; member < view->members.size(); ++member)
-    json["members"].push_back({{"name", view->members[member].name},
+  Json serving = Json::array();
+  for (std::size_t member = 0; member < view->members.size(); ++member) {
+    const ring::Member& one = view->members[member];
+    const ipc::NodeState state = rooms.page.state(one.node_index);
+    if (state == ipc::NodeState::kServing) serving.push_back(one.name);
+    json["members"].push_back({{"name", one.name},
+                               {"state", node_state_text(state)},
                                {"primary", primary[member]},
                                {"replica", replica[member]}});
+  }
   if (!question.key && !question.hash) return json;
   const std::uint64_t hash =
       question.hash ? *question.hash : key_hash(as_bytes(std::string_view(*question.key)));
   const std::uint32_t slot = slot_of(hash);
-  Json replicas = Json::array();
+  Json& key = json["key"];
+  if (question.key) key["key"] = *question.key;
+  key["hash"] = "0x" + hex_text(hash);
+  key["slot"] = slot;
+  key["replicas"] = Json::array();
   for (const ring::MemberIndex member : view->replicas_of(slot))
-    replicas.push_back(view->members[member].name);
-  json["key"] = {{"key", question.key.value_or("")},
-                 {"hash", "0x" + hex_text(hash)},
-                 {"slot", slot},
-                 {"replicas", std::move(replicas)},
-                 {"serving", serving_member(rooms, *view, slot)}};
+    key["replicas"].push_back(view->members[member].name);
+  // A random cluster has no owners: whoever serves takes any key.
+  key["serving"] = facts.random_cluster ? "" : serving_member(rooms, *view, slot);
+  if (facts.random_cluster) key["serving_any"] = std::move(serving);
   return json;
 }
 
