@@ -12,6 +12,7 @@
 #include "apps/cli/shell.h"
 #include "apps/cli/table.h"
 #include "engine/node/config.h"
+#include "engine/node/start_check.h"
 
 namespace ringwire::cli {
 namespace {
@@ -65,7 +66,7 @@ ExitCode run_new() {
 // The file alone: what the environment of this shell adds is for `show`.
 ExitCode run_check(const Shell& shell, const ConfOptions& options) {
   const node::ConfigResult result = node::load_config(options.file, {}, {});
-  const Problems problems = result.ok() ? Problems{} : result.error();
+  const Problems problems = result.ok() ? node::start_problems(result.value()) : result.error();
   if (shell.json) {
     fmt::print("{}\n", dump(Json{{"file", options.file},
                                  {"valid", problems.empty()},

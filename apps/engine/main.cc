@@ -22,6 +22,7 @@
 
 #include "engine/node/config.h"
 #include "engine/node/engine.h"
+#include "engine/node/start_check.h"
 #include "engine/node/start_error.h"
 
 extern char** environ;
@@ -130,17 +131,19 @@ int main(int count, char** arguments) {
     return app.exit(error) == 0 ? kDone : kWrongUsage;
   }
   const auto config = load_config(file, environment(), overrides);
-  if (!config.ok()) {
-    for (const ConfigProblem& problem : config.error())
-      std::fprintf(stderr, "ringwire-engine: %s\n", problem.to_text().c_str());
-    return kWrongUsage;
-  }
+  const auto problems = config.ok() ? start_problems(config.value()) : config.error();
+  for (const ConfigProblem& problem : problems)
+    std::fprintf(stderr, "ringwire-engine: %s\n", problem.to_text().c_str());
+  if (!problems.empty()) return kWrongUsage;
   if (check) {
     std::printf("the settings of node %s are good\n", config.value().node.name.c_str());
     return kDone;
   }
   try {
     return run(config.value());
+  } catch (const ConfigRefused& error) {
+    std::fprintf(stderr, "ringwire-engine: %s\n", error.what());
+    return kWrongUsage;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ringwire-engine: %s\n", error.what());
     return kNotStarted;

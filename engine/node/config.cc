@@ -2,13 +2,18 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
-#include "engine/control/messages.h"
 #include "engine/node/config_keys.h"
+#include "engine/node/config_rules.h"
+#include "engine/node/node_paths.h"
 
 namespace ringwire::node {
 namespace {
@@ -68,13 +73,17 @@ std::string with_nearest(std::string text, std::string_view name,
   return text;
 }
 
-std::string unknown_key_text(std::string_view section, std::string_view leaf) {
+std::vector<std::string_view> leaves_of(std::string_view section) {
   std::vector<std::string_view> known;
   for (const ConfigKey& key : config_keys())
     if (section_of(key.name) == section) known.push_back(leaf_of(key.name));
+  return known;
+}
+
+std::string unknown_key_text(std::string_view section, std::string_view leaf) {
   std::string text = "unknown key ";
   text.append(quoted(leaf)).append(" in [").append(section).append("]");
-  return with_nearest(std::move(text), leaf, known);
+  return with_nearest(std::move(text), leaf, leaves_of(section));
 }
 
 std::string unknown_section_text(std::string_view section) {
@@ -163,8 +172,9 @@ class Loader {
     read_file();
     read_environment();
     read_overrides();
-    if (problems_.empty()) apply();
-    if (problems_.empty()) check_relations();
+    apply();
+    // Of a file that is no TOML nothing is known: what it seems to lack may stand in it.
+    if (is_readable_) check_rules();
     if (!problems_.empty()) return sorted_problems();
     remember_settings();
     return std::move(config_);
@@ -177,6 +187,13 @@ class Loader {
   // A problem with a key that was set somewhere.
   void problem_with(std::string_view key, std::string text) {
     problem(assigned_.at(key).place, shown_key(key), std::move(text));
+  }
+  void unknown_key(const Place& place, std::string name, std::string_view section,
+                   std::string_view leaf) {
+    problem(place, std::move(name), unknown_key_text(section, leaf));
+    // Probably meant: that it is missing is no second mistake.
+    if (const auto nearest = nearest_name(leaf, leaves_of(section)))
+      doubted_.insert(find_key(section, *nearest)->name);
   }
   [[nodiscard]] bool is_given(std::string_view key) const {
     return assigned_.at(key).place.origin != "default";
@@ -195,6 +212,7 @@ class Loader {
     try {
       table = toml::parse(input_.file_text);
     } catch (const toml::parse_error& error) {
+      is_readable_ = false;
       return problem(place_of(error.source()), {}, std::string(error.description()));
     }
     const std::vector<std::string_view> sections = all_sections();
@@ -227,7 +245,7 @@ class Loader {
       if (known == nullptr) {
         std::string name(section);
         name.append(".").append(key.str());
-        problem(place_of(key.source()), std::move(name), unknown_key_text(section, key.str()));
+        unknown_key(place_of(key.source()), std::move(name), section, key.str());
         continue;
       }
       assigned_[known->name] = {value_of(node), place_of(node.source())};
@@ -272,7 +290,7 @@ class Loader {
       if (key != nullptr && key->is_list)
         return assign_text(*key, path.substr(last + 1), text, place);
     }
-    problem(place, std::move(name), unknown_key_text(section, path));
+    unknown_key(place, std::move(name), section, path);
   }
 
   void read_environment() {
@@ -319,66 +337,39 @@ class Loader {
   // ---- values ----
 
   void apply() {
-    for (const ConfigKey& key : config_keys())
-      if (std::string text = key.apply(assigned_.at(key.name).value, config_); !text.empty())
-        problem_with(key.name, std::move(text));
+    for (const ConfigKey& key : config_keys()) {
+      std::string text = key.apply(assigned_.at(key.name).value, config_);
+      if (text.empty()) continue;
+      problem_with(key.name, std::move(text));
+      doubted_.insert(key.name);
+    }
   }
 
-  // Rules between keys. Each problem is placed at the key that has to change.
-  void check_relations() {
-    check_cluster();
-    check_node();
-    check_port();
-    if (config_.tls.enabled) problem_with("tls.enabled", "this build has no TLS yet");
-    if (config_.timing.idle_silence_ns < 2 * config_.timing.heartbeat_ns)
-      problem_with("timing.idle_silence", "must be at least twice timing.heartbeat");
-  }
-
-  void check_cluster() {
-    const Config::Cluster& cluster = config_.cluster;
-    if (cluster.type == ClusterType::kRandom && cluster.secondaries > 0)
-      problem_with("cluster.secondaries", "a random cluster has no secondaries");
-    if (!cluster.members.empty() && cluster.bootstrap_expect > 0)
-      problem_with("cluster.bootstrap_expect", "members are listed already: use one of the two");
-    if (cluster.members.size() > control::kMaxNodes)
-      problem_with("cluster.members", "at most 1024 members");
-    const bool is_listed = std::find(cluster.members.begin(), cluster.members.end(),
-                                     config_.node.name) != cluster.members.end();
-    const bool is_server = config_.node.role == NodeRole::kServer;
-    if (is_server && !cluster.members.empty() && !is_listed)
-      problem_with("cluster.members",
-                   "this server node, " + quoted(config_.node.name) + ", is not among the members");
-    if (!is_server && is_listed)
-      problem_with("cluster.members", "this node, " + quoted(config_.node.name) +
-                                          ", is a slave and cannot be a member");
-    if (!is_server && cluster.seeds.empty())
-      problem_with("cluster.seeds", "a slave node needs the control address of a server node");
-  }
-
-  void check_node() {
+  // Cores alone say how many workers there are.
+  void count_workers() {
     Config::Node& node = config_.node;
-    if (node.cores.empty() || node.cores.size() == node.workers) return;
-    if (is_given("node.workers"))
-      return problem_with("node.cores", "names " + std::to_string(node.cores.size()) +
-                                            " cores for " + std::to_string(node.workers) +
-                                            " workers");
-    if (node.cores.size() > kMaxWorkers)
-      return problem_with("node.cores", "at most " + std::to_string(kMaxWorkers) + " workers");
+    if (node.cores.empty() || node.cores.size() > kMaxWorkers || is_given("node.workers")) return;
     node.workers = static_cast<std::uint32_t>(node.cores.size());
     assigned_["node.workers"] = {loose_text(std::to_string(node.workers)),
                                  Place{{}, 0, 0, "node.cores"}};
   }
 
-  void check_port() {
-    const Config::Port& port = config_.port;
-    if (port.udp_base + config_.node.workers - 1 > 65'535)
-      problem_with("port.udp_base",
-                   "leaves no port for worker " + std::to_string(config_.node.workers - 1));
-    if (port.kind == PortKind::kDpdk && port.device.empty())
-      problem_with("port.device", "kind = \"dpdk\" needs a device");
-    if (port.kind == PortKind::kSocket)
-      for (const std::string_view key : {"port.device", "port.gateway", "port.vlan"})
-        if (is_given(key)) problem_with(key, "is for kind = \"dpdk\" only");
+  void check_rules() {
+    count_workers();
+    const auto given = [this](std::string_view key) { return is_given(key); };
+    report(broken_rules(config_, given));
+    if (input_.accept == Accept::kWhatThisVersionDoes) report(unsupported_settings(config_, given));
+  }
+
+  // One sentence per setting: what follows from a mistake is none of its own.
+  void report(std::vector<BrokenRule> rules) {
+    for (BrokenRule& rule : rules) {
+      if (std::any_of(rule.keys.begin(), rule.keys.end(),
+                      [this](std::string_view key) { return doubted_.contains(key); }))
+        continue;
+      problem_with(rule.keys.front(), std::move(rule.text));
+      doubted_.insert(rule.keys.front());
+    }
   }
 
   // ---- results ----
@@ -395,8 +386,9 @@ class Loader {
   void remember_settings() {
     for (const ConfigKey& key : config_keys()) {
       const Assigned& assigned = assigned_.at(key.name);
-      config_.settings.push_back(
-          {shown_key(key.name), shown_value(assigned.value), assigned.place.origin});
+      config_.settings.push_back({shown_key(key.name), shown_value(assigned.value),
+                                  assigned.place.origin, assigned.place.file, assigned.place.line,
+                                  assigned.place.column});
     }
   }
 
@@ -404,6 +396,8 @@ class Loader {
   Config config_;
   std::map<std::string_view, Assigned> assigned_;
   std::vector<ConfigProblem> problems_;
+  std::set<std::string_view> doubted_;  ///< settings with a problem, or probably meant by one
+  bool is_readable_ = true;
 };
 
 }  // namespace
@@ -421,20 +415,46 @@ ConfigResult parse_config(const ConfigInput& input) { return Loader(input).load(
 
 ConfigResult load_config(const std::optional<std::string>& path, const Environment& environment,
                          const std::vector<std::string>& overrides) {
-  ConfigInput input{path.value_or(""), {}, environment, overrides};
+  ConfigInput input{path.value_or(""), {}, environment, overrides, Accept::kWhatThisVersionDoes};
   if (path) {
+    const auto unreadable = [&path](const std::string& why) {
+      return Failure{std::vector<ConfigProblem>{{*path, 0, 0, {}, why}}};
+    };
+    std::error_code ignored;
+    if (std::filesystem::is_directory(*path, ignored))
+      return unreadable("is a directory: name the file in it");
     std::ifstream file(*path, std::ios::binary);
+    const int reason = errno;
     std::ostringstream text;
     // An empty file leaves the target in a failed state; only the source's matters.
     if (file) text << file.rdbuf();
-    if (!file.is_open() || file.bad())
-      return Failure{std::vector<ConfigProblem>{{*path, 0, 0, {}, "cannot be read"}}};
+    if (!file.is_open()) return unreadable(std::string("cannot be read: ") + std::strerror(reason));
+    if (file.bad()) return unreadable("cannot be read to its end");
     input.file_text = text.str();
   }
   return parse_config(input);
 }
 
-std::vector<Setting> show(const Config& config) { return config.settings; }
+std::vector<Setting> show(const Config& config) {
+  std::vector<Setting> settings = config.settings;
+  for (Setting& setting : settings) {
+    if (!setting.value.empty()) continue;
+    if (setting.key == "node.socket") setting.value = default_socket_path(config.node.name);
+    if (setting.key == "node.state") setting.value = default_state_path(config.node.name);
+  }
+  return settings;
+}
+
+ConfigProblem problem_at(const Config& config, std::string_view key, std::string text) {
+  ConfigProblem problem{{}, 0, 0, std::string(key), std::move(text)};
+  for (const Setting& setting : config.settings) {
+    if (setting.key != key) continue;
+    problem.file = setting.file;
+    problem.line = setting.line;
+    problem.column = setting.column;
+  }
+  return problem;
+}
 
 std::string new_file_text() {
   std::string text =

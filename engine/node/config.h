@@ -34,6 +34,9 @@ struct Setting {
   std::string key;     ///< "cluster.name", "port.0.kind"
   std::string value;   ///< as it would stand in a file, unquoted
   std::string origin;  ///< "default", "node.toml:3", "RINGWIRE_CLUSTER_NAME", "-o"
+  std::string file{};  ///< place of the value, as in ConfigProblem
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
 };
 
 struct ConfigProblem {
@@ -124,6 +127,9 @@ struct Config {
   std::vector<Setting> settings;  ///< all keys in the order of the documentation, see show()
 };
 
+/// What becomes of settings that belong to a later version.
+enum class Accept : std::uint8_t { kWhatThisVersionDoes, kEverything };
+
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
 struct ConfigInput {
@@ -131,6 +137,7 @@ struct ConfigInput {
   std::string file_text;
   Environment environment;             ///< names outside of RINGWIRE_<section>_ are ignored
   std::vector<std::string> overrides;  ///< "section.key=value"
+  Accept accept = Accept::kEverything;
 };
 
 using ConfigResult = Result<Config, std::vector<ConfigProblem>>;
@@ -140,14 +147,19 @@ using ConfigResult = Result<Config, std::vector<ConfigProblem>>;
 /// index out on the command line: port.kind = port.0.kind.
 [[nodiscard]] ConfigResult parse_config(const ConfigInput& input);
 
-/// The same with a file; no path: only defaults, environment and overrides. A file that cannot be
-/// read is a problem.
+/// The same with a file, as an engine of this version takes it: what it cannot do yet is a problem.
+/// No path: only defaults, environment and overrides. A file that cannot be read is a problem.
 [[nodiscard]] ConfigResult load_config(const std::optional<std::string>& path,
                                        const Environment& environment,
                                        const std::vector<std::string>& overrides);
 
-/// Effective values and where each came from, for `ringwire conf show`.
+/// Effective values and where each came from, for `ringwire conf show`: the socket and state paths
+/// that the node chooses when none is given, too.
 [[nodiscard]] std::vector<Setting> show(const Config& config);
+
+/// A problem with a setting of a configuration that was read, at the place that it came from.
+[[nodiscard]] ConfigProblem problem_at(const Config& config, std::string_view key,
+                                       std::string text);
 
 /// A commented file with all keys, for `ringwire conf new`. Passes parse_config itself.
 [[nodiscard]] std::string new_file_text();

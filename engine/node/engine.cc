@@ -1,19 +1,14 @@
 #include "engine/node/engine.h"
 
 #include <pthread.h>
-#include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -28,11 +23,13 @@
 #include "engine/node/control_links.h"
 #include "engine/node/extent_files.h"
 #include "engine/node/memory_budget.h"
+#include "engine/node/node_paths.h"
 #include "engine/node/node_ports.h"
 #include "engine/node/peers.h"
 #include "engine/node/ring_view.h"
 #include "engine/node/services.h"
 #include "engine/node/snapshots.h"
+#include "engine/node/start_check.h"
 #include "engine/node/start_error.h"
 #include "engine/node/state_directory.h"
 #include "engine/node/status_page.h"
@@ -46,9 +43,6 @@ namespace {
 /// Message slots of a session in each direction: what its worker can have on the way to one worker
 /// of a peer.
 constexpr std::uint32_t kMessageSlots = 4'096;
-/// What must be left for messages beside the fixed terms, or the engine could receive no large one:
-/// one large extent of 1 MiB, a class file of each size, the sessions with one peer.
-constexpr std::uint64_t kSpareBytes = 16ULL << 20;
 constexpr std::chrono::seconds kBusySample(1);
 
 /// Every program costs some descriptors, every large message one: take what the system allows.
@@ -59,107 +53,45 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-std::string runtime_directory() {
-  if (::geteuid() == 0) return "/run/ringwire";
-  const char* directory = std::getenv("XDG_RUNTIME_DIR");
-  if (directory != nullptr && directory[0] == '/') return std::string(directory) + "/ringwire";
-  const std::string fallback = std::string("/tmp/ringwire-").append(std::to_string(::geteuid()));
-  // Anybody can make a folder there beforehand, and would own what is put into it.
-  struct stat status {};
-  if (::lstat(fallback.c_str(), &status) == 0 &&
-      (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()))
-    throw StartError(fallback + " belongs to another user: set [node] socket and state");
-  return fallback;
-}
-
-std::string default_state_path(const std::string& node_name) {
-  if (::geteuid() == 0) return "/var/lib/ringwire/" + node_name;
-  const char* state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && state[0] == '/') return std::string(state) + "/ringwire/" + node_name;
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && home[0] == '/')
-    return std::string(home) + "/.local/state/ringwire/" + node_name;
-  return runtime_directory() + "/state-" + node_name;
+/// The checks of `ringwire conf check`, once more: an engine may be given any configuration.
+void refuse_problems(const Config& config) {
+  std::string text;
+  for (const ConfigProblem& problem : start_problems(config))
+    text.append(text.empty() ? "" : "\n").append(problem.to_text());
+  if (!text.empty()) throw ConfigRefused(text);
 }
 
 std::vector<std::uint32_t> user_ids(const std::vector<std::string>& users) {
   std::vector<std::uint32_t> ids;
-  for (const std::string& user : users) {
-    std::uint32_t id = 0;
-    const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), id);
-    if (error == std::errc{} && end == user.data() + user.size()) {
-      ids.push_back(id);
-    } else if (const passwd* entry = ::getpwnam(user.c_str())) {
-      ids.push_back(entry->pw_uid);
-    } else {
-      throw StartError("[allow] users names " + user + ", a user that this machine does not know");
-    }
-  }
+  for (const std::string& user : users)
+    if (const auto id = find_user(user)) ids.push_back(*id);
   return ids;
-}
-
-std::uint64_t budget_of(const Config& config) {
-  if (config.limits.memory_bytes != 0) return config.limits.memory_bytes;
-  return automatic_budget_bytes(read_machine_memory(""));
 }
 
 worker::WorkerConfig worker_config(const Config& config, const Id128& incarnation,
                                    worker::NodeIndex self) {
   const Id128 secret = random_id();
-  worker::WorkerConfig worker;
-  worker.worker_count = config.node.workers;
+  worker::WorkerConfig worker = worker_settings(config);
   worker.self = self;
-  worker.server = config.node.role == NodeRole::kServer;
   worker.incarnation_low = incarnation.low;
   worker.origin_secret[0] = secret.high;
   worker.origin_secret[1] = secret.low;
-  worker.max_deliveries = config.limits.max_deliveries;
-  worker.queue_bytes = config.limits.queue_bytes;
-  worker.program_grace_ns = config.limits.program_grace_ns;
-  worker.reject_when_full = config.limits.queue_full == QueueFull::kReject;
   worker.seed = secret.high ^ secret.low;
   return worker;
-}
-
-/// What can be configured but not done yet is refused, never ignored.
-void refuse_unsupported(const Config& config) {
-  const auto refuse = [](const std::string& setting) {
-    throw StartError(setting + " is not supported by this version: remove it");
-  };
-  if (config.cluster.without_majority == WithoutMajority::kRefuse)
-    refuse("[cluster] without_majority = \"refuse\"");
-  if (config.cluster.auto_leave_ns != kNeverNs) refuse("[cluster] auto_leave");
-  if (config.limits.queue_full == QueueFull::kDropOldest)
-    refuse("[limits] queue_full = \"drop_oldest\"");
-  if (config.metrics.listen) refuse("[metrics] listen");
 }
 
 /// The members of the static bootstrap. A slave may learn them from its seeds.
 std::vector<std::string> members_of(const Config& config) {
   if (!config.cluster.members.empty()) return config.cluster.members;
   if (config.node.role == NodeRole::kSlave) return {};
-  if (!config.cluster.seeds.empty() || config.cluster.bootstrap_expect > 1)
-    throw StartError(
-        "[cluster] members is missing: list the names of all server nodes, the same on each "
-        "(joining a running cluster comes later)");
   return {config.node.name};
 }
 
 MemoryBudget make_budget(const Config& config, const worker::WorkerConfig& worker,
                          const NodePorts& ports) {
-  MemoryBudget budget(budget_of(config));
-  budget.add_fixed("workers", config.node.workers * worker::worker_memory_bytes(worker));
-  budget.add_fixed("ports", ports.memory_bytes);
-  budget.add_fixed("class_files", first_class_files_bytes(config.node.workers));
-  budget.add_fixed("status_page", ipc::kStatusBytes);
-  // One table being used, one being built.
-  budget.add_fixed("slot_tables", 2ULL * kSlotCount * sizeof(ring::MemberIndex) *
-                                      (1 + config.cluster.secondaries));
-  budget.add_fixed("attachments", config.limits.attachments * kAttachmentReserveBytes);
-  if (!budget.fits(kSpareBytes))
-    throw StartError("[limits] memory is too small: these fixed terms and " +
-                     std::to_string(kSpareBytes) + " bytes for messages must fit\n" +
-                     budget.sum_text());
+  MemoryBudget budget = fixed_budget(config, worker, ports.memory_bytes);
+  if (const std::string problem = memory_problem(budget); !problem.empty())
+    throw ConfigRefused("[limits] memory " + problem);
   return budget;
 }
 
@@ -188,10 +120,6 @@ control::Hello make_hello(const Config& config, const Id128& incarnation, const 
 }
 
 }  // namespace
-
-std::string default_socket_path(const std::string& node_name) {
-  return runtime_directory() + "/" + node_name + ".sock";
-}
 
 // In the order of construction; taken down in reverse.
 struct Engine::State {
@@ -247,7 +175,7 @@ struct Engine::State {
 Engine::State::State(const Config& given)
     : config(given), page(incarnation, given.cluster.type == ClusterType::kRandom) {
   raise_descriptor_limit();
-  refuse_unsupported(config);
+  refuse_problems(config);
   const bool is_server = config.node.role == NodeRole::kServer;
   const std::vector<std::string> members = members_of(config);
   const std::vector<std::uint32_t> users = user_ids(config.allow.users);
@@ -332,6 +260,7 @@ Engine::State::State(const Config& given)
   AttachServerOptions attach;
   attach.socket_path = socket_path;
   attach.users = users;
+  attach.own_folder = config.node.socket.empty();
   attach.node_name = config.node.name;
   attach.incarnation = incarnation;
   attach.max_message_bytes = max_message_bytes;
@@ -395,7 +324,9 @@ void Engine::State::begin_drain() {
   drain_timer.expires_after(std::chrono::nanoseconds(config.timing.drain_ns));
   drain_timer.async_wait([this](const boost::system::error_code& error) {
     if (error || !draining) return;
-    spdlog::warn("not everything was finished in time: senders elsewhere send it again");
+    spdlog::warn(
+        "not everything was finished in time: what came from other nodes is sent again from there; "
+        "programs here submit again what has no outcome, to the next engine of this node");
     end_drain();
   });
 }

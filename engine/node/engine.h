@@ -44,9 +44,4 @@ class Engine {
   std::unique_ptr<State> state_;
 };
 
-/// The socket path of a node when none is configured: /run/ringwire/NODE.sock for root,
-/// $XDG_RUNTIME_DIR/ringwire/NODE.sock for a user (/tmp/ringwire-UID where that is not set).
-/// Errors: StartError when somebody else owns that folder.
-[[nodiscard]] std::string default_socket_path(const std::string& node_name);
-
 }  // namespace ringwire::node

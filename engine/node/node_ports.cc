@@ -47,6 +47,12 @@ std::optional<Endpoint> interface_address(const std::string& name) {
   return found;
 }
 
+/// Transmit buffers, and one coalesced packet (64 KiB) for each place of a receive burst.
+std::uint64_t port_bytes(std::uint32_t payload_bytes) {
+  return std::uint64_t{port::SocketPortOptions{}.tx_buffers_count} * payload_bytes +
+         std::uint64_t{port::kBurstPackets} * 65'536;
+}
+
 std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
                                      std::uint32_t worker) {
   port::SocketPortOptions options;
@@ -82,9 +88,12 @@ Endpoint find_address(const std::string& text, const std::string& control_host) 
                    " is neither an address nor an interface with one: see `ip address`");
 }
 
+std::uint64_t wanted_port_bytes(const Config& config) {
+  const std::uint32_t wanted = port::kDefaultSocketPayloadBytes;
+  return port_bytes(config.port.mtu == 0 ? wanted : std::min(wanted, config.port.mtu));
+}
+
 NodePorts open_ports(const Config& config) {
-  if (config.port.kind == PortKind::kDpdk || !config.dpdk.eal.empty())
-    throw StartError("DPDK ports come with step 4: set [[port]] kind = \"socket\"");
   Endpoint bind = find_address(config.port.address, config.node.control.host);
   Endpoint advertised = bind;
   if (!config.port.advertise.empty())
@@ -97,11 +106,7 @@ NodePorts open_ports(const Config& config) {
     all.ports.push_back(open_one(config, bind, worker));
     advertised.port = all.ports.back()->local().port;
     all.advertised.push_back(advertised);
-    const port::SocketPortOptions options;
-    // Transmit buffers, and one coalesced packet (64 KiB) for each place of a receive burst.
-    all.memory_bytes +=
-        std::uint64_t{options.tx_buffers_count} * all.ports.back()->max_payload_bytes() +
-        std::uint64_t{port::kBurstPackets} * 65'536;
+    all.memory_bytes += port_bytes(all.ports.back()->max_payload_bytes());
   }
   return all;
 }

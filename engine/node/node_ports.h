@@ -16,6 +16,9 @@ struct NodePorts {
   std::uint64_t memory_bytes = 0;    ///< that the ports allocated
 };
 
+/// What the port of one worker takes, if it gets the packets that it asks for.
+[[nodiscard]] std::uint64_t wanted_port_bytes(const Config& config);
+
 /// Open one port per worker. Errors: StartError.
 [[nodiscard]] NodePorts open_ports(const Config& config);
 

@@ -12,4 +12,10 @@ class StartError : public std::runtime_error {
   explicit StartError(const std::string& sentence) : std::runtime_error(sentence) {}
 };
 
+/// The configuration itself is wrong: nothing that other processes do or end mends it.
+class ConfigRefused : public StartError {
+ public:
+  using StartError::StartError;
+};
+
 }  // namespace ringwire::node

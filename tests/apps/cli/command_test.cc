@@ -165,12 +165,34 @@ TEST(Conf, check_names_a_file_that_is_not_there) {
   EXPECT_TRUE(says(ran, "/nowhere/node.toml")) << ran.output;
 }
 
+TEST(Conf, check_tells_all_that_an_engine_would_refuse) {
+  const FileOfText file(
+      "[cluster]\nnmae = \"orders\"\nwithout_majority = \"refuse\"\n[node]\nworkers = 0\n");
+  const Ran ran = run("conf check " + file.path());
+  EXPECT_EQ(ran.exit_code, 2);
+  for (const char* place :
+       {":2:1: cluster.nmae", ":3:20: cluster.without_majority", ":5:11: node.workers"})
+    EXPECT_TRUE(says(ran, place)) << place << "\n" << ran.output;
+  const FileOfText small("[limits]\nmemory = \"1MiB\"\n[allow]\nusers = [\"no-such-user\"]\n");
+  const Ran machine = run("conf check " + small.path());
+  EXPECT_EQ(machine.exit_code, 2);
+  EXPECT_TRUE(says(machine, ":2:10: limits.memory: is too small")) << machine.output;
+  EXPECT_TRUE(says(machine, ":4:9: allow.users: names no-such-user")) << machine.output;
+}
+
+TEST(Conf, check_says_that_a_folder_is_no_file) {
+  const Ran ran = run("conf check /");
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_TRUE(says(ran, "/: is a directory")) << ran.output;
+}
+
 TEST(Conf, show_tells_where_each_setting_comes_from) {
   const FileOfText file("[cluster]\nname = \"orders\"\n");
   const Ran ran = run("conf show --json -f " + file.path() + " -o node.name=b");
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
   EXPECT_TRUE(says(ran, R"({"key":"node.name","value":"b","origin":"-o"})")) << ran.output;
   EXPECT_TRUE(says(ran, R"("key":"cluster.name","value":"orders","origin":")")) << ran.output;
+  EXPECT_TRUE(says(ran, R"(/b.sock","origin":"default"})")) << ran.output;
 }
 
 }  // namespace

@@ -129,7 +129,7 @@ max_deliveries = 9
 attachments = 10
 [allow]
 users = ["alice", "1001"]
-nodes = ["*.orders"]
+nodes = ["b", "c*"]
 addresses = ["10.0.0.0/8"]
 [metrics]
 listen = "127.0.0.1:9464"
@@ -183,7 +183,7 @@ drain = "5s"
   EXPECT_EQ(config.limits.max_deliveries, 9U);
   EXPECT_EQ(config.limits.attachments, 10U);
   EXPECT_EQ(config.allow.users, (std::vector<std::string>{"alice", "1001"}));
-  EXPECT_EQ(config.allow.nodes, (std::vector<std::string>{"*.orders"}));
+  EXPECT_EQ(config.allow.nodes, (std::vector<std::string>{"b", "c*"}));
   EXPECT_EQ(config.allow.addresses, (std::vector<std::string>{"10.0.0.0/8"}));
   EXPECT_EQ(config.metrics.listen, (HostPort{"127.0.0.1", 9464}));
   EXPECT_EQ(config.dpdk.eal.size(), 4U);
@@ -302,6 +302,10 @@ TEST(Config, each_mistake_in_a_file_has_its_place_and_its_sentence) {
       {"[[port]]\nkind = \"socket\"\nvlan = 5\n",
        "n.toml:3:8: port.0.vlan: is for kind = \"dpdk\" only\n"},
       {"[tls]\nenabled = true\n", "n.toml:2:11: tls.enabled: this build has no TLS yet\n"},
+      {"[cluster]\nmembers = [\"local\", \"b\", \"web-1\"]\n[allow]\nnodes = [\"web-*\"]\n",
+       "n.toml:4:9: allow.nodes: does not admit \"b\", which is a member\n"},
+      {"[[port]]\nkind = \"auto\"\nvlan = 5\n",
+       "n.toml:3:8: port.0.vlan: is for kind = \"dpdk\" only\n"},
       {"[timing]\nidle_silence = \"150ms\"\n",
        "n.toml:2:16: timing.idle_silence: must be at least twice timing.heartbeat\n"},
   };
@@ -326,6 +330,82 @@ TEST(Config, all_mistakes_are_reported_at_once_in_order) {
             "n.toml:3:8: node.idle: wants \"adaptive\" or \"spin\", found \"no\"\n"
             "n.toml:5:8: cluster.name: wants a name of 1 to 63 characters A-Z a-z 0-9 . _ -, "
             "found \"\"\n");
+}
+
+TEST(Config, mistakes_of_every_kind_are_reported_at_once) {
+  EXPECT_EQ(problems(file("[cluster]\nnmae = \"x\"\ntype = \"random\"\nsecondaries = 1\n[node]\n"
+                          "weight = 0\n[nonsense]\n[tls]\nenabled = true\n")),
+            "n.toml:2:1: cluster.nmae: unknown key \"nmae\" in [cluster]; did you mean \"name\"?\n"
+            "n.toml:4:15: cluster.secondaries: a random cluster has no secondaries\n"
+            "n.toml:6:10: node.weight: wants a number from 1/256 to 1024, found 0\n"
+            "n.toml:7:2: nonsense: unknown section \"nonsense\"\n"
+            "n.toml:9:11: tls.enabled: this build has no TLS yet\n");
+}
+
+TEST(Config, what_follows_from_a_mistake_is_no_second_one) {
+  // Without seeds a slave is refused, and idle_silence = 0 would be too short: both are only
+  // unknown here.
+  EXPECT_EQ(problems(file("[cluster]\nsedes = [\"a:1\"]\n[node]\nrole = \"slave\"\n")),
+            "n.toml:2:1: cluster.sedes: unknown key \"sedes\" in [cluster]; did you mean "
+            "\"seeds\"?\n");
+  EXPECT_EQ(problems(file("[timing]\nidle_silence = 5\n")),
+            "n.toml:2:16: timing.idle_silence: wants a duration such as \"80ms\" or \"30s\", at "
+            "least 20ms, found 5\n");
+  EXPECT_EQ(problems({"n.toml", "[node]\nrole = \"slave\"\n[cluster\n", {}, {"node.workers=0"}})
+                .find("seeds"),
+            std::string::npos);
+}
+
+// As the engine takes it: what belongs to a later version is refused, its default is not.
+TEST(Config, a_setting_of_a_later_version_is_refused_never_ignored) {
+  const struct {
+    const char* option;
+    const char* says;
+  } rows[] = {
+      {"cluster.without_majority=refuse", "only \"serve\""},
+      {"cluster.auto_leave=30s", "only \"never\""},
+      {"cluster.auto_join=false", "only true"},
+      {"node.vote=false", "only true"},
+      {"limits.queue_full=drop_oldest", "only \"block\" or \"reject\""},
+      {"metrics.listen=127.0.0.1:0", "only \"off\""},
+      {"dpdk.eal=--no-huge", "leave it out"},
+      {"tls.ca=ca.pem", "no TLS yet"},
+      {"tls.enabled=true", "no TLS yet"},
+      {"cluster.seeds=127.0.0.1:1", "list the names of all server nodes"},
+      {"cluster.bootstrap_expect=3", "list the names of all server nodes"},
+  };
+  for (const auto& row : rows) {
+    const auto config = load_config(std::nullopt, {}, {row.option});
+    ASSERT_FALSE(config.ok()) << row.option;
+    ASSERT_EQ(config.error().size(), 1U) << row.option;
+    const std::string text = config.error().front().to_text();
+    EXPECT_NE(text.find(row.says), std::string::npos) << text;
+    EXPECT_TRUE(parse_config(options_only({row.option})).ok() ||
+                std::string_view(row.option) == "tls.enabled=true")
+        << row.option;
+  }
+  for (const char* option :
+       {"cluster.without_majority=serve", "cluster.auto_leave=never", "cluster.auto_join=true",
+        "node.vote=true", "metrics.listen=off", "tls.enabled=false", "cluster.bootstrap_expect=1"})
+    EXPECT_TRUE(load_config(std::nullopt, {}, {option}).ok()) << option;
+  const auto dpdk = load_config(std::nullopt, {}, {"port.kind=dpdk", "port.device=net_ring0"});
+  ASSERT_FALSE(dpdk.ok());
+  EXPECT_EQ(dpdk.error().front().to_text(),
+            "-o: port.0.kind: DPDK ports come with step 4: only \"socket\" or \"auto\"");
+}
+
+TEST(Config, show_names_the_paths_that_a_node_chooses) {
+  const Config config = from_text("[node]\nname = \"x\"\n");
+  EXPECT_NE(origin_of(config, "node.socket").find("/x.sock from default"), std::string::npos);
+  EXPECT_NE(origin_of(config, "node.state").find("x from default"), std::string::npos);
+  EXPECT_EQ(origin_of(from_text("[node]\nsocket = \"/s/a.sock\"\n"), "node.socket"),
+            "/s/a.sock from n.toml:2");
+}
+
+TEST(Config, a_problem_found_later_has_the_place_of_its_setting) {
+  const Config config = from_text("[node]\nname = \"x\"\n");
+  EXPECT_EQ(problem_at(config, "node.name", "is odd").to_text(), "n.toml:2:8: node.name: is odd");
+  EXPECT_EQ(problem_at(config, "node.zone", "is odd").to_text(), "node.zone: is odd");
 }
 
 TEST(Config, cores_alone_say_how_many_workers) {
@@ -470,7 +550,11 @@ TEST(Config, a_file_is_read_and_a_missing_one_is_a_problem) {
   std::remove(path.c_str());
   const auto missing = load_config(path, {}, {});
   ASSERT_FALSE(missing.ok());
-  EXPECT_EQ(missing.error().at(0).to_text(), path + ": cannot be read");
+  EXPECT_EQ(missing.error().at(0).to_text(), path + ": cannot be read: No such file or directory");
+  const auto folder = load_config(testing::TempDir(), {}, {});
+  ASSERT_FALSE(folder.ok());
+  EXPECT_EQ(folder.error().at(0).to_text(),
+            testing::TempDir() + ": is a directory: name the file in it");
   EXPECT_TRUE(load_config(std::nullopt, {}, {}).ok());
 }
 

@@ -1,0 +1,81 @@
+"""System tests: what the reports of a running node and the refusals of an engine say."""
+
+import json
+import unittest
+
+from world import World, await_true, program, run
+
+
+class RandomCluster(unittest.TestCase):
+    def test_slots_says_that_any_serving_node_takes_a_key(self):
+        with World(servers=2, slaves=0, secondaries=0) as world:
+            for name in world.servers:
+                world.start_engine(name, "-o", "cluster.type=random")
+            for name in world.servers:
+                world.await_up(name)
+            await_true(lambda: list(world.nodes("s1").values()) == ["serving"] * 2, "both serve")
+            shown = world.ringwire("s1", "slots", "--key", "k").stdout.decode()
+            self.assertIn("any node that serves: s1, s2", shown)
+            self.assertNotIn("nobody", shown)
+            self.assertNotIn("0.00 %", shown)
+            asked = json.loads(world.ringwire("s1", "slots", "--hash", "7", "--json").stdout)
+            self.assertEqual(asked["key"]["serving_any"], ["s1", "s2"])
+            self.assertNotIn("key", asked["key"])
+
+
+class HashCluster(unittest.TestCase):
+    def test_slots_of_a_hash_shows_no_key(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            shown = world.ringwire("s1", "slots", "--hash", "7").stdout.decode()
+            self.assertIn("hash      0x0000000000000007\n", shown)
+            self.assertNotIn("key ", shown)
+            self.assertIn("serving   s1\n", shown)
+
+    def test_status_says_when_no_program_serves(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            self.assertIn(b"no program serves here", world.ringwire("s1", "status").stdout)
+            waiting = world.sender("s1", "--key", "k", "--service", "s", "/dev/null")
+            await_true(lambda: world.status("s1")["services_without_consumer"] == ["s"],
+                       "a message waits for a program")
+            serving = world.serve("s1", "--sink", "--service", "s")
+            self.assertEqual(waiting.end(), 0, waiting.text())
+            status = world.status("s1")
+            self.assertEqual((status["consumers"], status["services_without_consumer"]), (1, []))
+            self.assertNotIn(b"no program serves", world.ringwire("s1", "status").stdout)
+            serving.kill()
+
+
+class Refused(unittest.TestCase):
+    """A configuration that is wrong exits 2, whoever finds it out; what is in use exits 1."""
+
+    def test_every_refused_configuration_exits_2(self):
+        for option, says in (("limits.memory=1MiB", b"is too small"),
+                             ("allow.users=no-such-user", b"no-such-user"),
+                             ("port.address=no-such-interface", b"no-such-interface"),
+                             ("cluster.without_majority=refuse", b"only \"serve\""),
+                             ("cluster.seeds=127.0.0.1:1", b"list the names"),
+                             ("port.kind=dpdk", b"DPDK"),
+                             ("node.socket=/" + "x" * 120, b"107 bytes")):
+            with self.subTest(option), World(servers=1, slaves=0) as world:
+                state = f"node.state={world.folder}/state"
+                done = run("ringwire-engine", "-o", state, "-o", option)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(says, done.stderr)
+                checked = run("ringwire-engine", "--check", "-o", option)
+                self.assertEqual(checked.returncode, 2, checked.stderr)
+
+    def test_both_sides_of_a_refusal_name_the_other_and_the_reason(self):
+        with World(servers=2, slaves=0) as world:
+            first = world.start_engine("s1")
+            second = world.start_engine("s2", "-o", "cluster.secondaries=0")
+            said = "(secondaries)"
+            await_true(lambda: said in first.text() and said in second.text(), "both say it")
+            lines = [line for line in (first.text() + second.text()).splitlines() if said in line]
+            for line in lines:
+                self.assertRegex(line, r"node s[12] at 127\.0\.0\.1")
+
+
+if __name__ == "__main__":
+    unittest.main()
