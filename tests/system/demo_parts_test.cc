@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "apps/demo/checker.h"
@@ -19,6 +21,10 @@ namespace ringwire::demo {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// Far beyond what a busy machine takes: only a broken part lets it pass.
+constexpr std::chrono::seconds kPatience(60);
 
 class DemoParts : public testing::Test {
  protected:
@@ -39,9 +45,9 @@ class DemoParts : public testing::Test {
   // Compares what is under source/ with one server's copies under saved/.
   Comparison compared() {
     return compare(corpus_, std::vector(corpus_.files.size(), Ending::kDone),
-                   {at("saved"), at("saved-2")}, folder_, [] {
-                     ::usleep(1000);
-                     return true;
+                   {at("saved"), at("saved-2")}, folder_, [until = Clock::now() + kPatience] {
+                     std::this_thread::yield();
+                     return Clock::now() < until;
                    });
   }
   void given(const std::vector<std::pair<std::string, std::string>>& files) {
@@ -150,7 +156,9 @@ TEST_F(DemoParts, a_child_that_does_not_listen_is_killed_when_patience_ends) {
   Child child;
   ASSERT_TRUE(child.start({.command = {"sh", "-c", "trap '' TERM; echo x; while :; do :; done"},
                            .output_path = at("log")}));
-  while (fs::file_size(at("log")) == 0) ::usleep(1000);
+  const auto until = Clock::now() + kPatience;
+  while (fs::file_size(at("log")) == 0 && Clock::now() < until) std::this_thread::yield();
+  ASSERT_GT(fs::file_size(at("log")), 0U);
   child.ask_to_end();
   EXPECT_FALSE(child.await_end(std::chrono::milliseconds(50)));
   EXPECT_EQ(child.ending(), "signal 9");
