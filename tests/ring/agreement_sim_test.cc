@@ -1,4 +1,4 @@
-// M-10 to M-17 and M-30 to M-34 under faults: at most one decree is chosen per epoch, committed
+// M-10 to M-17 and M-30 to M-35 under faults: at most one decree is chosen per epoch, committed
 // views are never lost, epochs never fall, nothing is said before it is durable, at most one node
 // serves at any instant, and everything goes on once the network heals. To repeat one seed:
 //

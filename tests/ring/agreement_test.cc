@@ -234,6 +234,7 @@ TEST(Agreement, a_newer_ballot_silences_an_older_one) {
   EXPECT_EQ(nodes.at(1).take_ending(), ProposalEnding::kSuperseded);
 }
 
+// M-18
 TEST(Agreement, two_proposers_at_once_end_with_one_decree) {
   Nodes nodes(5);
   for (std::uint64_t i = 1; i <= 5; ++i)
@@ -285,6 +286,7 @@ TEST(Agreement, a_vote_of_its_own_counts_once_durable) {
   EXPECT_EQ(nodes.at(1).epoch(), 1U);
 }
 
+// M-15: and is acted on only then.
 TEST(Agreement, a_committed_view_is_shown_once_durable) {
   Nodes nodes(3);
   ASSERT_TRUE(nodes.at(1).propose(0, decree(2, nodes.founders)).ok());
@@ -517,7 +519,7 @@ TEST(Agreement, a_cancelled_wish_is_not_pursued) {
   EXPECT_EQ(nodes.at(2).decree(), decree(3, nodes.founders));
 }
 
-// Bounded memory: nothing is written for ever, and a peer asks for ever.
+// M-19: nothing is written for ever, and a peer asks for ever.
 TEST(Agreement, holds_a_bounded_number_of_messages) {
   Nodes nodes(3);
   nodes.disk_works[id(1)] = false;

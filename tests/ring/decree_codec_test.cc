@@ -200,6 +200,7 @@ TEST(DecreeCodec, names_what_is_wrong) {
   EXPECT_EQ(decode_record({}).error(), CodecError::kDamaged);
 }
 
+// M-5: up to 31 voters, with all that goes with them.
 TEST(DecreeCodec, the_largest_message_fits_the_control_plane) {
   Message message{.kind = MessageKind::kPromise,
                   .cluster = {1, 1},

@@ -37,6 +37,7 @@ TEST(Detector, starts_dead_and_comes_up_with_the_control_connection) {
   EXPECT_EQ(detector.liveness(), Liveness::kUp);
 }
 
+// M-20
 TEST(Detector, idle_silence_is_suspected_after_400_ms) {
   Story story;
   story.run(395 * kMs);
@@ -78,6 +79,7 @@ TEST(Detector, a_suspect_comes_back_with_the_first_sign_of_life) {
   EXPECT_EQ(story.detector.silence_ns(), 0);
 }
 
+// M-21
 TEST(Detector, silence_while_we_did_not_run_is_forgiven) {
   Story story;
   story.run(60 * kMs);

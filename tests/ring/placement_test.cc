@@ -106,6 +106,7 @@ TEST(Placement, order_of_the_list_does_not_matter) {
   }
 }
 
+// M-1: who is alive does not matter, nor the view.
 TEST(Placement, state_node_index_and_epoch_do_not_matter_but_weight_and_zone_do) {
   std::vector<Member> members = ring_of(4);
   const View plain = build(members, 1);
