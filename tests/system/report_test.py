@@ -1,6 +1,9 @@
 """System tests: what the reports of a running node and the refusals of an engine say."""
 
 import json
+import os
+import shutil
+import subprocess
 import unittest
 
 from world import World, await_true, program, run
@@ -75,6 +78,41 @@ class Refused(unittest.TestCase):
             lines = [line for line in (first.text() + second.text()).splitlines() if said in line]
             for line in lines:
                 self.assertRegex(line, r"node s[12] at 127\.0\.0\.1")
+
+
+class Users(unittest.TestCase):
+    NOBODY = 65534
+
+    def ask(self, world, socket, user):
+        """Exit code of `ringwire status`, as that user where this one may become another."""
+        command = world.folder / "ringwire"
+        as_user = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
+        return subprocess.run([command, "status", "--socket", socket], capture_output=True,
+                              check=False, cwd="/", **as_user)
+
+    def test_a_named_user_gets_in_and_another_does_not(self):
+        with World(servers=1, slaves=0) as world:
+            # A copy that the other user can start, wherever the build lies.
+            shutil.copy(program("ringwire"), world.folder / "ringwire")
+            (world.folder / "ringwire").chmod(0o755)
+            world.folder.chmod(0o711)
+            folder = f"{world.folder}/made"
+            options = ["-o", f"node.socket={folder}/a.sock", "-o", f"allow.users={self.NOBODY}"]
+            engine = world.start_engine("s1", *options)
+            await_true(lambda: "ready" in engine.text(), "the engine is ready")
+            named = self.ask(world, f"{folder}/a.sock", self.NOBODY)
+            self.assertEqual(named.returncode, 0, named.stderr)
+            if os.geteuid() == 0:
+                other = self.ask(world, f"{folder}/a.sock", self.NOBODY - 1)
+                self.assertEqual(other.returncode, 1, other.stderr)
+                self.assertIn(b"allow", other.stderr)
+            self.assertNotIn("cannot reach", engine.text())
+
+    def test_a_closed_folder_is_warned_of(self):
+        with World(servers=1, slaves=0) as world:
+            engine = world.start_engine("s1", "-o", f"allow.users={self.NOBODY}")
+            await_true(lambda: "ready" in engine.text(), "the engine is ready")
+            self.assertIn(f"{world.folder} is closed to them", engine.text())
 
 
 if __name__ == "__main__":
