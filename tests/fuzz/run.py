@@ -21,9 +21,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DEFAULT_SECONDS = 20
 MAX_CORPUS_FILES = 50
-# Longest input that is tried. Of a frame: the least packet size, in which every item fits.
-MAX_BYTES = {"frame": 1200}
-DEFAULT_MAX_BYTES = 4096
+# Longest input that is tried. Of a frame: the least packet size, in which every item fits. The
+# others are stories, told until something ends them: longer ones say nothing more.
+MAX_BYTES = {"frame": 1200, "control": 4096, "config": 1024}
+DEFAULT_MAX_BYTES = 600
 
 
 def programs(build):
@@ -58,9 +59,11 @@ def fuzz(target, program, work, seconds):
     known = set(files_of(crashes))
     cpu_before = cpu_seconds()
     done = subprocess.run(
-        [str(program), f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=10",
+        [str(program), f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=120", "-report_slow_units=120",
          # Choosing among inputs by their rarity costs more than running a short one.
          "-entropic=0",
+         # Stories need some length before they mean anything.
+         "-len_control=0",
          "-rss_limit_mb=2048", f"-max_len={MAX_BYTES.get(target, DEFAULT_MAX_BYTES)}",
          f"-artifact_prefix={crashes}/"] + [str(folder) for folder in folders if folder.is_dir()],
         capture_output=True, text=True, errors="replace", check=False, env=environment())
