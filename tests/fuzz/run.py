@@ -59,11 +59,12 @@ def fuzz(target, program, work, seconds):
     known = set(files_of(crashes))
     cpu_before = cpu_seconds()
     done = subprocess.run(
-        [str(program), f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=120", "-report_slow_units=120",
+        [str(program), f"-max_total_time={seconds}", "-print_final_stats=1",
+         "-timeout=120", "-report_slow_units=120",  # the machine may be busy
          # Choosing among inputs by their rarity costs more than running a short one.
          "-entropic=0",
          # Stories need some length before they mean anything.
-         "-len_control=0",
+         f"-len_control={100 if target in MAX_BYTES else 0}",
          "-rss_limit_mb=2048", f"-max_len={MAX_BYTES.get(target, DEFAULT_MAX_BYTES)}",
          f"-artifact_prefix={crashes}/"] + [str(folder) for folder in folders if folder.is_dir()],
         capture_output=True, text=True, errors="replace", check=False, env=environment())
