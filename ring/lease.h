@@ -1,7 +1,7 @@
 // May this node serve? A lease says so for a short while, by a majority of the voters; a voter that
 // granted one does not vote to take service away from the holder until it has run out. So no two
 // nodes serve one slot at one time, although nobody's clock is right: only the rates of clocks are
-// trusted, to 5 % (M-30 to M-37). Source: Gray and Cheriton, "Leases", SOSP 1989.
+// trusted, to 5 % (M-30 to M-36). Source: Gray and Cheriton, "Leases", SOSP 1989.
 //
 // Lease is the holder's half, Grants the voter's. Both are pure, cold, one thread (the ring
 // manager), and hold no durable state: a restarted holder has no lease, a restarted voter behaves
