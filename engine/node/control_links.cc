@@ -63,6 +63,8 @@ ControlLinks::ControlLinks(const ControlLinksOptions& options, const Rooms& room
   if (error == asio::error::address_in_use)
     throw StartError("control address " + where +
                      " is in use: stop the other engine, or set another [node] control");
+  if (error == boost::system::errc::address_not_available)
+    throw ConfigRefused("[node] control = " + where + " is no address of this machine");
   if (error)
     throw StartError("cannot listen at [node] control = " + where + ": " + error.message());
   local_ = endpoint_of(acceptor_.local_endpoint());
@@ -76,8 +78,8 @@ tcp::endpoint ControlLinks::resolve_own(const HostPort& where, const char* setti
   const auto found =
       resolver_.resolve(where.host, std::to_string(where.port), tcp::resolver::passive, error);
   if (!error && !found.empty()) return *found.begin();
-  throw StartError(std::string("[node] ") + setting + " = " + host_port_text(where) +
-                   " is no address: " + error.message());
+  throw ConfigRefused(std::string("[node] ") + setting + " = " + host_port_text(where) +
+                      " is no address: " + error.message());
 }
 
 ControlLinks::~ControlLinks() { close(); }

@@ -63,6 +63,8 @@ std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
         std::min<std::uint64_t>(config.port.receive_buffer_bytes, UINT32_MAX / 2));
   auto opened = port::SocketPort::open(options);
   if (!opened.ok()) {
+    if (opened.error().code == port::PortErrorCode::kAddressNotAvailable)
+      throw ConfigRefused("[[port]] address: " + endpoint_text(bind) + ": " + opened.error().text);
     const bool in_use = opened.error().code == port::PortErrorCode::kAddressInUse;
     throw StartError("data port " + endpoint_text(bind) + ": " + opened.error().text +
                      (in_use ? ": set another [[port]] udp_base" : ""));

@@ -47,8 +47,8 @@ StateDirectory::StateDirectory(const std::string& path, const std::string& node_
   if (!file || node_key != "node" || cluster_key != "cluster")
     throw StartError(identity + " is damaged: remove it to give this node a new identity");
   if (node != node_name || cluster != cluster_name)
-    throw StartError("state directory " + path + " belongs to node " + node + " of cluster " +
-                     cluster + ": give node " + node_name + " its own [node] state directory");
+    throw ConfigRefused("state directory " + path + " belongs to node " + node + " of cluster " +
+                        cluster + ": give node " + node_name + " its own [node] state directory");
 }
 
 Id128 random_id() {

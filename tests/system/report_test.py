@@ -69,6 +69,18 @@ class Refused(unittest.TestCase):
                 checked = run("ringwire-engine", "--check", "-o", option)
                 self.assertEqual(checked.returncode, 2, checked.stderr)
 
+    def test_what_only_a_start_finds_out_exits_2_too(self):
+        for option, says in (("node.control=192.0.2.1:3100", b"no address of this machine"),
+                             ("node.control=no-such-host.invalid:3100", b"is no address"),
+                             ("port.address=192.0.2.1", b"192.0.2.1")):
+            with self.subTest(option), World(servers=1, slaves=0) as world:
+                done = run("ringwire-engine", "-o", f"node.state={world.folder}/state", "-o",
+                           f"node.socket={world.socket('s1')}", "-o", "port.udp_base=0", "-o",
+                           "node.control=127.0.0.1:0", "-o", "port.address=127.0.0.1", "-o",
+                           option)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(says, done.stderr)
+
     def test_both_sides_of_a_refusal_name_the_other_and_the_reason(self):
         with World(servers=2, slaves=0) as world:
             first = world.start_engine("s1")
