@@ -507,6 +507,31 @@ TEST(Agreement, votes_for_a_loser_only_after_his_lease) {
   EXPECT_EQ(nodes.at(1).epoch(), 2U);
 }
 
+// M-34: what other voters granted, or was granted in epochs that it missed, a voter does not know.
+TEST(Agreement, waits_for_unknown_leases_after_other_voters_or_missed_epochs) {
+  const auto may_take_away = [](Nodes& nodes, std::uint64_t voter, TimeNs now) {
+    return nodes.nodes.at(id(voter))->grants.try_take_away(now, {id(9)});
+  };
+  Nodes nodes(3, 1);
+  ASSERT_TRUE(nodes.at(1).propose(0, decree(2, nodes.founders)).ok());
+  nodes.run(only({1, 2}));
+  EXPECT_TRUE(may_take_away(nodes, 2, 0)) << "the same voters, the next epoch";
+  ASSERT_EQ(nodes.at(1).take_ending(), ProposalEnding::kCommitted);
+  ASSERT_TRUE(nodes.at(1).propose(0, decree(3, nodes.founders)).ok());
+  nodes.run(only({1, 2}));
+  nodes.at(1).on_peer_epoch(0, id(3), 1);
+  nodes.run();
+  ASSERT_EQ(nodes.at(3).epoch(), 3U);
+  EXPECT_FALSE(may_take_away(nodes, 3, kGrantNs - 1)) << "it missed epoch 2";
+  EXPECT_TRUE(may_take_away(nodes, 3, kGrantNs));
+  EXPECT_TRUE(may_take_away(nodes, 2, kGrantNs - 1));
+  ASSERT_EQ(nodes.at(1).take_ending(), ProposalEnding::kCommitted);
+  ASSERT_TRUE(nodes.at(1).propose(0, decree(4, {id(1), id(2), id(4)})).ok());
+  nodes.settle(4);
+  EXPECT_FALSE(may_take_away(nodes, 2, nodes.now + kGrantNs - 1)) << "other voters";
+  EXPECT_TRUE(may_take_away(nodes, 2, nodes.now + kGrantNs));
+}
+
 TEST(Agreement, a_cancelled_wish_is_not_pursued) {
   Nodes nodes(3);
   ASSERT_TRUE(nodes.at(1).propose(0, decree(2, nodes.founders)).ok());

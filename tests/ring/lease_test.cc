@@ -43,6 +43,16 @@ TEST(Lease, is_as_new_as_the_older_half_of_its_majority) {
   EXPECT_EQ(lease.until_ns(), 20 * kMs + kLeaseNs);
 }
 
+TEST(Lease, is_renewed_from_the_request_that_was_granted_not_from_the_latest) {
+  Holder lease;
+  const LeaseRequest first = lease.ask(0);
+  const LeaseRequest second = lease.ask(20 * kMs);
+  static_cast<void>(lease.ask(40 * kMs));
+  for (const LeaseRequest& granted : {first, second})
+    for (std::uint64_t voter = 1; voter <= 2; ++voter) lease.on_granted(id(voter), granted);
+  EXPECT_EQ(lease.until_ns(), 20 * kMs + kLeaseNs);
+}
+
 TEST(Lease, ignores_strangers_and_answers_that_it_cannot_date) {
   Holder lease;
   const LeaseRequest request = lease.ask(0);
