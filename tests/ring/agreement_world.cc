@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "ring/agreement.h"
 #include "ring/decree_codec.h"
+#include "tests/ring/agreement_oracle.h"
 
 namespace ringwire::ring {
 namespace {
@@ -70,77 +71,6 @@ struct Node {
   TimeNs clock_offset = 0;
 
   [[nodiscard]] TimeNs local(TimeNs now) const { return clock_offset + now / 1'000 * clock_rate; }
-};
-
-// What must be true of all of them together. Sees disks, committed views and what is sent.
-class Oracle {
- public:
-  std::string violation;
-  std::map<std::uint64_t, Decree> committed;
-
-  void fail(const std::string& what) {
-    if (violation.empty()) violation = what;
-  }
-  void on_proposed(std::uint64_t epoch, const Decree& decree) {
-    proposed_[epoch].push_back(decree);
-  }
-  void on_committed(std::uint64_t epoch, const Decree& decree) {
-    const auto [at, is_new] = committed.try_emplace(epoch, decree);
-    if (!is_new && at->second != decree) fail("two decrees committed for " + text(epoch));
-    if (const auto chosen = chosen_.find(epoch); is_new && epoch > 1) {
-      if (chosen == chosen_.end()) fail("committed but not chosen: " + text(epoch));
-    }
-    if (epoch <= 1) return;
-    for (const Decree& known : proposed_[epoch])
-      if (known == decree) return;
-    fail("committed but never proposed for " + text(epoch));
-  }
-  // A record reached a disk: its vote counts from now on, whatever becomes of the node.
-  void on_durable(const Record& record) {
-    if (record.epoch > 0) on_committed(record.epoch, record.decree);
-    if (record.accepted.empty()) return;
-    const std::uint64_t epoch = record.epoch + 1;
-    Votes& votes = votes_[{epoch, record.accepted}];
-    if (votes.voters.empty()) votes.decree = record.accepted_decree;
-    if (votes.decree != record.accepted_decree) fail("two decrees under one ballot");
-    insert(votes.voters, record.self);
-    if (!is_majority(record.decree.voters, votes.voters) ||
-        !is_majority(votes.decree.voters, votes.voters))
-      return;
-    const auto [at, is_new] = chosen_.try_emplace(epoch, votes.decree);
-    if (!is_new && at->second != votes.decree) fail("two decrees chosen for " + text(epoch));
-  }
-  // The write-ahead rule: what is said rests on what is on the disk.
-  void on_sent(const Message& message, const Record& durable) {
-    const bool is_past = durable.epoch >= message.epoch;
-    switch (message.kind) {
-      case MessageKind::kPrepare:
-      case MessageKind::kPromise:
-        if (!is_past && durable.promised < message.ballot) fail("promise before it was durable");
-        break;
-      case MessageKind::kAccepted:
-        if (!is_past && durable.accepted < message.ballot) fail("vote before it was durable");
-        break;
-      case MessageKind::kLearn:
-        if (!is_past) fail("commit told before it was durable");
-        break;
-      default:
-        break;
-    }
-  }
-
- private:
-  struct Votes {
-    Decree decree;
-    IdSet voters;
-  };
-  static std::string text(std::uint64_t epoch) {
-    return std::string("epoch ").append(std::to_string(epoch));
-  }
-
-  std::map<std::pair<std::uint64_t, Ballot>, Votes> votes_;
-  std::map<std::uint64_t, Decree> chosen_;
-  std::map<std::uint64_t, std::vector<Decree>> proposed_;
 };
 
 class World {
@@ -510,7 +440,7 @@ class World {
   std::uint64_t order_ = 0;
   std::vector<Node> nodes_;
   std::set<std::pair<std::size_t, std::size_t>> blocked_;
-  Oracle oracle_;
+  AgreementOracle oracle_;
   std::uint64_t identities_ = 0;
   std::uint64_t tags_ = 0;
   std::uint64_t healed_epoch_ = 0;
