@@ -1,6 +1,6 @@
 # W-2: datagrams of any length and content are no frames: dropped, counted, nothing else changes.
 # (Empty, one byte, a byte too short, another version, kind 0, kind 3, flags, reserved bits, packet
-# number 0 and 2^62, and 64 KiB of zeros.)
+# number 0 and 2^62, and 64 KiB of zeros.) W-62: each is counted as bad.
 peer sends raw
 expect dropped bad
 peer sends raw 11

@@ -1,11 +1,15 @@
 #include "engine/port/socket_port.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/endpoint_text.h"
 
@@ -137,6 +141,31 @@ TEST(SocketPort, payloads_larger_than_ours_are_dropped_and_counted) {
 }
 
 // The kernel learns by ICMP that nobody listens there; later packets must not suffer from it.
+TEST(SocketPort, a_datagram_of_any_length_is_received_or_counted) {
+  const auto port = opened(loopback());
+  const int stranger = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(port->local().port);
+  const std::vector<std::byte> zeros(65'507);
+  // The first and the last are the largest that there are, 0 bytes the least.
+  for (const std::size_t bytes : {65'507U, 0U, 1U, 0U, 35U, 0U, 1'200U, 65'507U})
+    ASSERT_EQ(sendto(stranger, zeros.data(), bytes, 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
+              static_cast<ssize_t>(bytes));
+  std::size_t received_bytes = 0;
+  std::array<RxPacket, kBurstPackets> packets;
+  while (port->counters().rx_packets + port->counters().rx_errors < 8) {
+    ASSERT_TRUE(becomes_readable(*port));
+    const std::size_t count = port->rx_burst(packets);
+    for (std::size_t at = 0; at < count; ++at) received_bytes += packets[at].bytes.size();
+  }
+  close(stranger);
+  EXPECT_EQ(port->counters().rx_packets, 3U);
+  EXPECT_EQ(port->counters().rx_errors, 5U);
+  EXPECT_EQ(received_bytes, 1U + 35U + 1'200U);
+}
+
 TEST(SocketPort, a_port_that_nobody_listens_on_disturbs_nothing) {
   const auto from = opened(loopback());
   const auto to = opened(loopback());
