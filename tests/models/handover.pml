@@ -211,8 +211,8 @@ init {
       x = 0;
       stage = 3
     }
-  :: atomic { /* (4) proposed */
-      stage == 3 ->
+  :: atomic { /* (4) proposed, for the epoch after the newest: a node that is behind is refused */
+      stage == 3 && !behind[from] ->
       stage = 4; in_flight = true; flight_slot = batch; flight_to = to
     }
   :: atomic { /* M-44: given up; M-42 says until when */
