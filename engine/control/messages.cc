@@ -226,12 +226,17 @@ void get(Decoder& in, Hello& hello) {
   hello.data_endpoints.resize(workers);
   for (Endpoint& endpoint : hello.data_endpoints) in.endpoint(endpoint);
   in.number(hello.max_packet_bytes);
+  in.require(hello.max_packet_bytes >= kLeastPacketBytes);
   in.number(hello.receive_queue_bytes);
   in.number(hello.message_slots);
-  in.require(hello.message_slots != 0 && (hello.message_slots & (hello.message_slots - 1)) == 0);
+  in.require(hello.message_slots >= kLeastMessageSlots);
+  in.require(hello.message_slots <= kMostMessageSlots);
+  in.require((hello.message_slots & (hello.message_slots - 1)) == 0);
   in.text(hello.software_version, kMaxTextBytes);
   in.number(hello.started_at_ns);
   in.number(hello.weight);
+  in.require(hello.role != Role::kServer ||
+             (hello.weight >= kLeastWeight && hello.weight <= kMostWeight));
   in.text(hello.zone, kMaxTextBytes);
   in.endpoint(hello.control_endpoint);
   in.number(hello.nonce);

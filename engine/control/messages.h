@@ -37,6 +37,14 @@ inline constexpr std::size_t kMaxNodes = 1'024;       ///< nodes that one engine
 inline constexpr std::size_t kMaxPeersPerList = 512;  ///< 512 x at most 87 bytes < 64 KiB
 inline constexpr std::size_t kMaxTextBytes = 255;     ///< versions, refusal texts, zones
 
+// What a Hello must offer so that sessions can be made of it; the transport's and the ring's own
+// limits, which whoever makes sessions and rings compares.
+inline constexpr std::uint32_t kLeastPacketBytes = 1'200;
+inline constexpr std::uint32_t kLeastMessageSlots = 128;
+inline constexpr std::uint32_t kMostMessageSlots = 65'536;
+inline constexpr std::uint32_t kLeastWeight = 256;          ///< 1/256, in 16 fraction bits
+inline constexpr std::uint32_t kMostWeight = 1'024U << 16;  ///< of a server
+
 inline constexpr std::uint64_t kProtocolMagic = 0x4552'4957'474e'4952ULL;  ///< "RINGWIRE"
 /// Versions of the wire (control and data) that this engine speaks.
 inline constexpr std::uint16_t kWireVersionMin = 1;

@@ -199,7 +199,8 @@ void PeerControl::on(TimeNs now, const Heartbeat& heartbeat) {
 }
 
 void PeerControl::on(TimeNs now, const HeartbeatAck& ack) {
-  if (ack.sequence == 0 || ack.sequence > heartbeat_sequence_ || ack.sent_ns > now)
+  if (ack.sequence == 0 || ack.sequence > heartbeat_sequence_ || ack.sent_ns < 0 ||
+      ack.sent_ns > now)
     return break_off("an answer to a heartbeat that was never sent");
   events_.emplace_back(RttMeasured{now - ack.sent_ns});
 }

@@ -43,7 +43,8 @@ void Attachments::detach(AttachmentId number) {
   for (const auto& [name, index] : channels) {
     Channel& channel = *channels_[index];
     channel.when_gone = nullptr;
-    std::erase_if(pending_, [&](const auto& entry) { return entry.second.index == index; });
+    std::erase_if(pending_,
+                  [gone = index](const auto& entry) { return entry.second.index == gone; });
     if (channel.state == Channel::State::kLive) start_closing(channel);
   }
   // What its channels are charged with is theirs until they are freed.

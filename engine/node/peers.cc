@@ -7,10 +7,19 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/transport/limits.h"
 #include "engine/transport/session.h"
+#include "ring/view.h"
 
 namespace ringwire::node {
 namespace {
+
+// A Hello that was decoded makes a session and a ring that stand.
+static_assert(control::kLeastPacketBytes == transport::kMinPacketBytes);
+static_assert(control::kLeastMessageSlots == transport::kMinMessageSlots);
+static_assert(control::kMostMessageSlots == transport::kMaxMessageSlots);
+static_assert(control::kLeastWeight == ring::kMinWeight);
+static_assert(control::kMostWeight == ring::kMaxWeight);
 
 using worker::PeerState;
 

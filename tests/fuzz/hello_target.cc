@@ -142,7 +142,9 @@ class Story {
         // What sessions are made of was checked on the way in.
         RW_CHECK(hello->hello.worker_count() >= 1);
         RW_CHECK(hello->hello.worker_count() <= kMaxWorkers);
-        RW_CHECK(hello->hello.message_slots >= 1);
+        RW_CHECK(hello->hello.message_slots >= 128);
+        RW_CHECK(hello->hello.message_slots <= 65'536);
+        RW_CHECK(hello->hello.max_packet_bytes >= 1'200);
       }
       if (const auto* both = std::get_if<Established>(&event)) {
         ++established_;

@@ -132,6 +132,36 @@ TEST(Messages, fields_outside_of_their_range_are_errors) {
   }
 }
 
+// Of a smaller packet or fewer slots no session can be made: an engine that took them would abort.
+TEST(Messages, a_hello_offers_what_sessions_and_rings_can_be_made_of) {
+  struct Row {
+    std::uint32_t packet_bytes, slots, weight;
+    Role role;
+    bool good;
+  };
+  for (const Row& row :
+       {Row{1'200, 128, 256, Role::kServer, true},
+        Row{9'000, 65'536, 67'108'864, Role::kServer, true},
+        Row{1'199, 128, 256, Role::kServer, false}, Row{0, 128, 256, Role::kServer, false},
+        Row{1'200, 64, 256, Role::kServer, false}, Row{1'200, 131'072, 256, Role::kServer, false},
+        Row{1'200, 128, 255, Role::kServer, false},
+        Row{1'200, 128, 67'108'865, Role::kServer, false},
+        Row{1'200, 128, 0, Role::kSlave, true}}) {
+    Hello hello = sample_hello("a", 1);
+    hello.max_packet_bytes = row.packet_bytes;
+    hello.message_slots = row.slots;
+    hello.weight = row.weight;
+    hello.role = row.role;
+    std::vector<std::byte> bytes;
+    encode(hello, bytes);
+    const auto decoded = decode(std::span<const std::byte>(bytes).subspan(kLengthBytes));
+    EXPECT_EQ(decoded.ok(), row.good) << row.packet_bytes << " " << row.slots << " " << row.weight;
+    if (!row.good) {
+      EXPECT_EQ(decoded.error(), MessageError::kBadValue);
+    }
+  }
+}
+
 TEST(Messages, message_slots_of_a_hello_are_a_power_of_two_and_its_incarnation_is_not_empty) {
   Hello hello = sample_hello("a", 5);
   hello.message_slots = 3;

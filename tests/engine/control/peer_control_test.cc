@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <random>
@@ -91,6 +92,17 @@ TEST(PeerControl, a_pair_is_established_with_each_others_ids) {
   EXPECT_EQ(all_of_kind<HelloArrived>(pair.left).at(0).hello, sample_hello("b", 2));
   EXPECT_TRUE(pair.left.control->is_chooser());
   EXPECT_FALSE(pair.right.control->is_chooser());
+}
+
+// The difference of two times must not overflow, whatever the peer says it was asked at.
+TEST(PeerControl, an_answer_from_before_all_time_ends_the_connection) {
+  Pair pair;
+  pair.run(10 * kMs);
+  ASSERT_TRUE(pair.left.control->send_heartbeat(pair.now));
+  std::vector<std::byte> bytes;
+  encode(HeartbeatAck{1, std::numeric_limits<TimeNs>::min()}, bytes);
+  pair.left.control->on_bytes(pair.now, bytes);
+  EXPECT_TRUE(pair.left.control->wants_close());
 }
 
 TEST(PeerControl, only_features_of_both_are_in_force) {
