@@ -95,14 +95,37 @@ void Groups::redeliver(std::uint32_t in) {
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
   group.in_flight -= RW_MUTANT(78) ? 0 : 1;
-  unbind(message);
   message.redelivered = true;
   if (message.deliveries >= core_.config.max_deliveries + (RW_MUTANT(76) ? 1 : 0)) {
+    unbind(message);
     message.state = InState::kDelivered;
     core_.inbound->finish(in, Ending::kUnknown, Reason::kMaxDeliveries);
     return;
   }
-  queue(in, !RW_MUTANT(77));
+  if (!message.bound || !consumers_[message.consumer].live ||
+      consumers_[message.consumer].pending.empty()) {
+    unbind(message);
+    queue(in, !RW_MUTANT(77));
+    return;
+  }
+  // Its consumer has others that wait for room, of this key perhaps: it goes before those.
+  message.state = InState::kAtConsumer;
+  put_back(consumers_[message.consumer].pending, in);
+}
+
+/// To the front, but behind those of its channel that came back before it and are older.
+void Groups::put_back(IndexList<InMessage>& list, std::uint32_t in) {
+  const MessageId& id = core_.ins[in].header.id;
+  std::uint32_t at = list.front();
+  while (at != kNone) {
+    const InMessage& other = core_.ins[at];
+    const MessageId& before = other.header.id;
+    if (other.deliveries == 0 || before.attachment != id.attachment ||
+        before.channel != id.channel || before.sequence > id.sequence)
+      break;
+    at = IndexList<InMessage>::next(core_.ins, at);
+  }
+  at == kNone ? list.push_back(core_.ins, in) : list.insert_before(core_.ins, at, in);
 }
 
 // ---- who gets it --------------------------------------------------------------------------------
@@ -168,7 +191,9 @@ void Groups::queue(std::uint32_t in, bool front) {
   message.consumer = kNone;
   message.channel = kNone;
   group.queued_bytes += message.header.payload_bytes;
-  if (front) {
+  if (front && message.deliveries != 0) {
+    put_back(group.queued, in);
+  } else if (front) {
     group.queued.push_front(core_.ins, in);
   } else {
     group.queued.push_back(core_.ins, in);

@@ -83,6 +83,7 @@ class Groups {
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.
   void give(std::uint32_t in, std::uint32_t consumer);
   void queue(std::uint32_t in, bool front);
+  void put_back(IndexList<InMessage>& list, std::uint32_t in);
   void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   bool same_domain(std::uint32_t in, DomainIndex domain);

@@ -82,6 +82,15 @@ class IndexList {
     head_ = index;
     ++count_;
   }
+  /// Before `at`, which stands in this list.
+  void insert_before(IndexPool<T>& pool, std::uint32_t at, std::uint32_t index) {
+    const std::uint32_t previous = (pool[at].*Link).previous;
+    if (previous == kNone) return push_front(pool, index);
+    pool[index].*Link = {previous, at};
+    (pool[previous].*Link).next = index;
+    (pool[at].*Link).previous = index;
+    ++count_;
+  }
   /// Only for an object that stands in this list.
   void remove(IndexPool<T>& pool, std::uint32_t index) {
     const ListLink link = pool[index].*Link;
