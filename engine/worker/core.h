@@ -37,6 +37,8 @@ inline constexpr std::uint32_t kReceiveBurstsPerTurn = 4;
 inline constexpr std::uint32_t kTurnsUntilParked = 512;
 /// Messages of one channel without an outcome; the library's own limit is the same span.
 inline constexpr std::uint32_t kMaxOutstandingPerChannel = 8'192;
+/// Of the records of messages sent, one in four is kept for replies.
+inline constexpr std::uint32_t kReplyShare = 4;
 /// A message that no node can take, or that was turned away by all, is tried again after this.
 inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
 /// Local messages larger than an inline entry are copied in pieces of this size per turn.

@@ -177,8 +177,11 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     }
   }
 
+  if (!to_channel(header) && !has_room(service))
+    return turn_away(source, header, whole, Reason::kQueueFull);
   const std::uint32_t in = core_.ins.take();
   if (in == kNone) return turn_away(source, header, whole, Reason::kQueueFull);
+  if (!to_channel(header)) ++in_use_[service];
   InMessage& message = core_.ins[in];
   message.state = InState::kReceiving;
   message.header = header;
@@ -194,8 +197,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     const wire::MessageHeader kept = message.header;
     detach_source(in);
     core_.in_by_identity.erase(identity);
-    message.state = InState::kFree;
-    core_.ins.give_back(in);
+    give_back(in);
     return turn_away(source, kept, whole, Reason::kNoMemory);
   }
   if (message.state == InState::kReceiving && whole && message.large_request == 0 &&
@@ -445,7 +447,10 @@ void Inbound::admit(std::uint32_t in) {
       core_.channels_part->push_direct(channel, in);
     }
   } else {
-    if (message.header.level == Level::kAccepted) settle(in, Ending::kDone, Reason::kNone);
+    // From elsewhere, level none ended for its sender with the arrival (W-19).
+    if (message.header.level == Level::kAccepted ||
+        (message.local && message.header.level == Level::kNone))
+      settle(in, Ending::kDone, Reason::kNone);
     core_.groups->enqueue(in);
   }
   wake_waiters(id);
@@ -505,8 +510,21 @@ void Inbound::drop(std::uint32_t in) {
   if (core_.in_by_identity.find(identity) == in) core_.in_by_identity.erase(identity);
   if (!RW_MUTANT(68)) core_.give_back(message.domain, message.extent);
   core_.give_back(message.domain, message.key_extent);
+  give_back(in);
+}
+
+void Inbound::give_back(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  if (!to_channel(message.header)) --in_use_[message.service];
   message.state = InState::kFree;
   core_.ins.give_back(in);
+}
+
+/// Of the records, one service has at most half, and an eighth is kept for replies: so that who
+/// waits for the answer of another service, or of another node, cannot keep that out.
+bool Inbound::has_room(std::uint16_t service) const {
+  const std::uint32_t all = core_.ins.capacity();
+  return in_use_[service] < all / 2 && core_.ins.free_count() > all / 8;
 }
 
 void Inbound::on_session_gone(std::uint32_t link_index) {

@@ -3,6 +3,7 @@
 // channel, and tells the sender how it ended. Hot; one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -66,10 +67,13 @@ class Inbound {
   void wake_waiters(const MessageId& id);
   void leave_hold(std::uint32_t in);
   void drop(std::uint32_t in);
+  void give_back(std::uint32_t in);
+  [[nodiscard]] bool has_room(std::uint16_t service) const;
   [[nodiscard]] std::uint32_t find_number(std::uint32_t link_index,
                                           transport::MessageNumber number) const;
 
   Core& core_;
+  std::array<std::uint32_t, kMaxServices> in_use_{};  ///< records of messages, by service
   std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet
 };
 

@@ -77,6 +77,10 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
   }
   if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
     return Taken::kBad;
+  // Replies have room of their own: else calls that wait for them could keep them out for ever.
+  if ((submission.flags & ipc::kSubmitReply) == 0 &&
+      core_.outs.free_count() <= core_.outs.capacity() / kReplyShare)
+    return Taken::kNoRoom;
   const std::uint32_t out = core_.outs.take();
   if (out == kNone) return Taken::kNoRoom;
   OutMessage& message = core_.outs[out];
@@ -129,6 +133,10 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
     if (nobody) ended(out, Ending::kFailed, Reason::kNoNode);
     return Taken::kTaken;
   }
+  if (message.reason != Reason::kNone) {
+    ended(out, Ending::kFailed, message.reason);
+    return Taken::kTaken;
+  }
   if (message.target == ipc::TargetKind::kKey || message.target == ipc::TargetKind::kNode)
     join_chain(out);
   route(out);
@@ -171,7 +179,9 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   if (target == TargetKind::kOrigin) {
     ipc::OriginToken token;
     std::memcpy(&token, message.bytes.data(), sizeof token);
-    if (token.seal != origin_seal(token, core_.config.origin_secret)) return false;
+    // Not ours, or of the engine before us, whose callers are gone with it.
+    if (token.seal != origin_seal(token, core_.config.origin_secret))
+      message.reason = Reason::kOriginGone;
     header.in_reply_to = {
         {token.attachment_high, token.attachment_low}, token.channel, token.sequence};
     header.flags |= (submission.flags & ipc::kSubmitReply) != 0 ? wire::kReply : wire::kToOrigin;
@@ -222,7 +232,8 @@ Outbound::Taken Outbound::fan_out(ChannelIndex index, std::uint32_t parent) {
   }
   if ((core_.channels[index].stash.flags & ipc::kSubmitExcludeSelf) != 0)
     std::erase(scratch_, core_.config.self);
-  if (core_.outs.free_count() < scratch_.size()) return Taken::kNoRoom;
+  if (core_.outs.free_count() < scratch_.size() + core_.outs.capacity() / kReplyShare)
+    return Taken::kNoRoom;
   for (const NodeIndex node : scratch_) {
     const std::uint32_t at = core_.outs.take();
     OutMessage& child = core_.outs[at];
@@ -367,6 +378,11 @@ std::uint32_t Outbound::choose(OutMessage& message) {
   if (message.chain_older != kNone) {
     const OutMessage& elder = core_.outs[message.chain_older];
     if (active(elder) && usable(elder.node) && !RW_MUTANT(95)) return elder.node;
+    // At a node that is leaving it still runs to its end: order waits for that.
+    if (active(elder) && !elder.cancel_asked && !RW_MUTANT(95)) {
+      message.waiting_for = Reason::kDown;
+      return ipc::kNoNode;
+    }
   }
   const auto replicas = view->replicas_of(message.slot);
   for (std::size_t rank = 0; rank < replicas.size(); ++rank) {
@@ -473,7 +489,8 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
         progress = true;
         continue;
       }
-      if (active(elder) && elder.node != message.node) {  // it was routed anew: follow it
+      // It was routed anew: follow it, or wait for it.
+      if (active(elder) && elder.node != message.node && !elder.cancel_asked) {
         queue.remove(core_.outs, out);
         message.state = OutState::kFree;
         route(out);
@@ -483,7 +500,7 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
       // An elder that was recalled stands behind us now; one that is being cancelled may never
       // come, so that it cannot be named: both go first.
       if ((elder.state == OutState::kQueued && !RW_MUTANT(96)) ||
-          (elder.cancel_asked && !RW_MUTANT(97))) {
+          (elder.cancel_asked && elder.node == message.node && !RW_MUTANT(97))) {
         if (elder.state == OutState::kQueued) core_.worked = true;  // reached within a few turns
         queue.remove(core_.outs, out);
         queue.push_back(core_.outs, out);
