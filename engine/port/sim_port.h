@@ -168,6 +168,8 @@ class SimPort final : public Port {
   void tx_free(std::span<const TxPacket> packets) override;
   void flush() override {}
   [[nodiscard]] int wait_descriptor() const override { return -1; }
+  /// A packet has arrived and was not received yet: what a descriptor would say.
+  [[nodiscard]] bool waits() const { return waiting_.first != SimNetwork::kNone; }
   [[nodiscard]] const PortCounters& counters() const override { return counters_; }
 
  private:

@@ -179,6 +179,7 @@ struct WorkerSnapshot {
   DurationNs busy_ns = 0;
   std::uint64_t extent_file_bytes = 0;
   std::uint64_t extent_free_large_bytes = 0;
+  std::uint64_t extents_taken = 0;  ///< by messages that are here
   std::vector<SessionSnapshot> sessions;
   std::vector<ChannelSnapshot> channels;
   std::vector<GroupSnapshot> groups;

@@ -317,6 +317,7 @@ void Worker::State::operator()(TakeSnapshot& command) {
     if (!pool) continue;
     snapshot.extent_file_bytes += pool->file_bytes();
     snapshot.extent_free_large_bytes += pool->free_large_bytes();
+    snapshot.extents_taken += pool->extents_taken();
   }
   for (const Link& link : core.links) {
     if (link.session == nullptr || snapshot.sessions.size() == snapshot.sessions.capacity())

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/mutant.h"
+#include "tests/sim/directed.h"
 #include "tests/sim/mutants.h"
 #include "tests/sim/world.h"
 
@@ -49,10 +50,14 @@ void limit_cpu() {
   setrlimit(RLIMIT_AS, &memory);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+  // The worlds written by hand first, then seeds.
+  const std::vector<Directed> directed = directed_worlds();
+  for (std::uint64_t world = 1; world <= seeds + directed.size(); ++world) {
     limit_cpu();
-    dprintf(pipe_end, "%llu\n", static_cast<unsigned long long>(seed));
-    const Verdict verdict = World(draw_options(seed)).run();
+    dprintf(pipe_end, "%llu\n", static_cast<unsigned long long>(world));
+    const WorldOptions options = world <= directed.size() ? directed[world - 1].options
+                                                          : draw_options(world - directed.size());
+    const Verdict verdict = World(options).run();
     if (verdict.violations.empty()) continue;
     dprintf(pipe_end, "%s\n", verdict.violations.front().c_str());
     _exit(1);

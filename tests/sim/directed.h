@@ -1,0 +1,20 @@
+// Worlds written by hand: the deadlocks that a design like this one may have, and the stories of
+// bugs that seeds have found. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/sim/options.h"
+
+namespace ringwire::sim {
+
+struct Directed {
+  std::string name;  ///< also of its test
+  std::string story;
+  WorldOptions options;
+};
+
+[[nodiscard]] std::vector<Directed> directed_worlds();
+
+}  // namespace ringwire::sim
