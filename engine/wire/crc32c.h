@@ -1,7 +1,8 @@
 // CRC32C (Castagnoli, RFC 3720 appendix B.4): the checksum of frames in clear mode, alone or in the
-// same pass as a copy. Uses the processor's crc32 instruction where there is one, three streams
-// interleaved (its latency is three cycles, its throughput one), else tables. Not a protection
-// against forgery. Any thread; hot; no allocation.
+// same pass as a copy. Folds by carry-less multiplication where the processor has it in 512-bit
+// registers; else uses the crc32 instruction, three streams interleaved (its latency is three
+// cycles, its throughput one); else tables. Not a protection against forgery. Any thread; hot; no
+// allocation.
 #pragma once
 
 #include <cstddef>
@@ -19,5 +20,8 @@ namespace ringwire::wire {
 
 /// The same by tables only: the reference, and the way of processors without the instruction.
 [[nodiscard]] std::uint32_t portable_crc32c(std::uint32_t crc, std::span<const std::byte> bytes);
+
+/// The same by the crc32 instruction where there is one: the way of processors that cannot fold.
+[[nodiscard]] std::uint32_t instruction_crc32c(std::uint32_t crc, std::span<const std::byte> bytes);
 
 }  // namespace ringwire::wire

@@ -39,6 +39,7 @@ TEST(Crc32c, all_ways_agree_and_copy_exactly) {
     ASSERT_EQ(crc32c(0, source), expected);
     ASSERT_EQ(crc32c(crc32c(0, head), tail), expected);
     ASSERT_EQ(portable_crc32c(portable_crc32c(0, head), tail), expected);
+    ASSERT_EQ(instruction_crc32c(instruction_crc32c(0, head), tail), expected);
     std::vector<std::byte> target(source.size() + 1, std::byte{0x5a});
     ASSERT_EQ(copy_with_crc32c(crc32c(0, head), target.data(), tail), expected);
     ASSERT_TRUE(std::ranges::equal(std::span(target).first(tail.size()), tail));
