@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "base/endpoint.h"
@@ -39,7 +40,26 @@ struct TxPacket {
   std::uint32_t capacity_bytes = 0;  ///< at least Port::max_payload_bytes()
   std::uint32_t bytes = 0;      ///< payload length, set by the caller, 1 .. max_payload_bytes()
   DestinationId destination{};  ///< set by the caller
+  /// Bytes that stand in the payload after the first `gather_at_bytes` of `data`, read in place by
+  /// the tx_burst that takes the packet and counted in `bytes`. Only for a port that gathers();
+  /// still the caller's memory: before it goes, and the packet is still here, gather_now().
+  std::span<const std::byte> gathered{};
+  std::uint32_t gather_at_bytes = 0;
+
+  /// Bytes that stand in `data`.
+  [[nodiscard]] std::size_t own_bytes() const { return bytes - gathered.size(); }
+  /// Copy what is gathered to its place in `data`.
+  void gather_now();
 };
+
+inline void TxPacket::gather_now() {
+  if (gathered.empty()) return;
+  std::memmove(data + gather_at_bytes + gathered.size(), data + gather_at_bytes,
+               own_bytes() - gather_at_bytes);
+  std::memcpy(data + gather_at_bytes, gathered.data(), gathered.size());
+  gathered = {};
+  gather_at_bytes = 0;
+}
 
 /// Single-writer counters (the worker writes, anybody may read a stale value).
 struct PortCounters {
@@ -63,6 +83,9 @@ class Port {
   /// Bytes of payload that the receive queue is sure to hold: what peers may keep in flight to us,
   /// each packet counted with kPacketChargeBytes or its payload, whichever is more.
   [[nodiscard]] virtual std::uint64_t receive_queue_bytes() const = 0;
+  /// Whether a packet may have `gathered` bytes: where the kernel or the simulated network copies
+  /// a packet anyway, that copy is the only one.
+  [[nodiscard]] virtual bool gathers() const { return false; }
   /// The address that this port receives on.
   [[nodiscard]] virtual Endpoint local() const = 0;
 

@@ -218,7 +218,9 @@ std::size_t SimPort::tx_burst(std::span<const TxPacket> packets) {
       ++counters_.tx_errors;
       continue;
     }
-    network_.send(*remote->path, options_.local, remote->endpoint, {packet.data, packet.bytes});
+    TxPacket whole = packet;
+    whole.gather_now();
+    network_.send(*remote->path, options_.local, remote->endpoint, {whole.data, whole.bytes});
     ++counters_.tx_packets;
     counters_.tx_bytes += packet.bytes;
   }

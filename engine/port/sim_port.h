@@ -159,6 +159,7 @@ class SimPort final : public Port {
   [[nodiscard]] std::uint64_t receive_queue_bytes() const override {
     return options_.receive_queue_bytes;
   }
+  [[nodiscard]] bool gathers() const override { return true; }
   [[nodiscard]] Endpoint local() const override { return options_.local; }
   bool open_destination(const Endpoint& remote, DestinationId& destination) override;
   void close_destination(DestinationId destination) override;

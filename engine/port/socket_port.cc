@@ -35,6 +35,10 @@ constexpr std::size_t kRxLargeMessages = 2;
 /// From this mean size on, the next receive call asks for kRxLargeMessages only.
 constexpr std::size_t kLargeMessageBytes = 16'384;
 
+/// A packet that gathers: before, what is gathered, behind.
+constexpr std::size_t kVectorsPerPacket = 3;
+static_assert(kVectorsPerPacket * kMaxSegments <= 1'024);  // UIO_MAXIOV
+
 struct alignas(cmsghdr) ControlSpace {
   std::array<char, CMSG_SPACE(sizeof(int))> bytes;
 };
@@ -145,10 +149,13 @@ struct SocketPort::State {
     std::size_t first = 0;  ///< index into the burst
     std::size_t packets_count = 0;
     std::size_t bytes = 0;
+    std::size_t first_vector = 0;
+    std::size_t vectors_count = 0;
   };
   enum class Sent { kAll, kFull };
   bool sendable(const TxPacket& packet);
   std::size_t build_runs(std::span<const TxPacket> packets);
+  static std::size_t fill_vectors(const TxPacket& packet, std::span<iovec> vectors);
   void add_message(const TxPacket& packet, const Run& run, std::size_t message);
   Sent send_runs(std::span<const TxPacket> packets, std::size_t runs_count, std::size_t& taken);
   Sent send_one_by_one(std::span<const TxPacket> packets, std::size_t& taken);
@@ -181,7 +188,7 @@ struct SocketPort::State {
   Endpoint rx_source;
 
   std::array<mmsghdr, kBurstPackets> tx_headers{};
-  std::array<iovec, kBurstPackets> tx_vectors{};
+  std::array<iovec, kVectorsPerPacket * kBurstPackets> tx_vectors{};
   std::array<ControlSpace, kBurstPackets> tx_controls{};
   std::array<Run, kBurstPackets> tx_runs{};
 };
@@ -402,9 +409,11 @@ bool SocketPort::State::sendable(const TxPacket& packet) {
 /// and one size, except that its last packet may be shorter (UDP_SEGMENT cuts it so).
 std::size_t SocketPort::State::build_runs(std::span<const TxPacket> packets) {
   std::size_t runs_count = 0;
+  std::size_t vector = 0;
   for (std::size_t index = 0; index < packets.size() && sendable(packets[index]); ++index) {
     const TxPacket& packet = packets[index];
-    tx_vectors[index] = {packet.data, packet.bytes};
+    const std::size_t first_vector = vector;
+    vector += fill_vectors(packet, std::span(tx_vectors).subspan(vector));
     if (runs_count > 0 && segments) {
       Run& run = tx_runs[runs_count - 1];
       const TxPacket& first = packets[run.first];
@@ -413,22 +422,37 @@ std::size_t SocketPort::State::build_runs(std::span<const TxPacket> packets) {
           run.packets_count < kMaxSegments && run.bytes + packet.bytes <= kMaxDatagramBytes) {
         ++run.packets_count;
         run.bytes += packet.bytes;
+        run.vectors_count += vector - first_vector;
         continue;
       }
     }
-    tx_runs[runs_count++] = {index, 1, packet.bytes};
+    tx_runs[runs_count++] = {index, 1, packet.bytes, first_vector, vector - first_vector};
   }
   for (std::size_t message = 0; message < runs_count; ++message)
     add_message(packets[tx_runs[message].first], tx_runs[message], message);
   return runs_count;
 }
 
+/// Returns how many vectors the packet takes, from the front of `vectors`.
+std::size_t SocketPort::State::fill_vectors(const TxPacket& packet, std::span<iovec> vectors) {
+  if (packet.gathered.empty()) {
+    vectors[0] = {packet.data, packet.bytes};
+    return 1;
+  }
+  // The kernel only reads what it sends; iovec knows no const.
+  auto* gathered = const_cast<std::byte*>(packet.gathered.data());
+  vectors[0] = {packet.data, packet.gather_at_bytes};
+  vectors[1] = {gathered, packet.gathered.size()};
+  vectors[2] = {packet.data + packet.gather_at_bytes, packet.own_bytes() - packet.gather_at_bytes};
+  return kVectorsPerPacket;
+}
+
 void SocketPort::State::add_message(const TxPacket& packet, const Run& run, std::size_t message) {
   msghdr& header = tx_headers[message].msg_hdr;
   header.msg_name = destinations.find(packet.destination);
   header.msg_namelen = is_ipv4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  header.msg_iov = &tx_vectors[run.first];
-  header.msg_iovlen = run.packets_count;
+  header.msg_iov = &tx_vectors[run.first_vector];
+  header.msg_iovlen = run.vectors_count;
   header.msg_control = nullptr;
   header.msg_controllen = 0;
   if (run.packets_count == 1) return;
@@ -482,11 +506,15 @@ SocketPort::State::Sent SocketPort::State::send_runs(std::span<const TxPacket> p
 
 SocketPort::State::Sent SocketPort::State::send_one_by_one(std::span<const TxPacket> packets,
                                                            std::size_t& taken) {
-  const socklen_t address_bytes = is_ipv4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
   for (const TxPacket& packet : packets) {
     ++counters.system_calls;
-    const auto* address = reinterpret_cast<const sockaddr*>(destinations.find(packet.destination));
-    if (sendto(socket.fd, packet.data, packet.bytes, MSG_DONTWAIT, address, address_bytes) >= 0)
+    std::array<iovec, kVectorsPerPacket> vectors;
+    msghdr header{};
+    header.msg_name = destinations.find(packet.destination);
+    header.msg_namelen = is_ipv4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    header.msg_iov = vectors.data();
+    header.msg_iovlen = fill_vectors(packet, vectors);
+    if (sendmsg(socket.fd, &header, MSG_DONTWAIT) >= 0)
       count_sent(1, packet.bytes);
     else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR)
       return Sent::kFull;

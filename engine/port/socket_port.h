@@ -59,6 +59,7 @@ class SocketPort final : public Port {
 
   [[nodiscard]] std::uint32_t max_payload_bytes() const override;
   [[nodiscard]] std::uint64_t receive_queue_bytes() const override;
+  [[nodiscard]] bool gathers() const override { return true; }
   [[nodiscard]] Endpoint local() const override;
   bool open_destination(const Endpoint& remote, DestinationId& destination) override;
   void close_destination(DestinationId destination) override;

@@ -66,6 +66,9 @@ inline constexpr std::uint32_t kFragmentsPerTurn = 16;
 /// Of so many bulk packets one is of an announced message even if shorter ones are waiting.
 inline constexpr std::uint32_t kBulkPacketsPerAnnounced = 8;
 
+/// Shorter fragments are copied into their packet: one more vector costs the kernel about as much.
+inline constexpr std::uint64_t kMinGatherBytes = 1'024;
+
 // --- credit ---
 
 /// Wire: credit classes: 0 for services without a handle, then one per handle.

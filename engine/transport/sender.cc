@@ -212,6 +212,7 @@ void Sender::on_fragment_lost(std::uint32_t number, std::uint64_t fragment) {
   // Cannot overflow: new fragments are sent only while this is empty, and every entry was in the
   // ring of sent packets, which is as large.
   RW_CHECK(lost_count_ < lost_.size());
+  slot->lossy = true;
   lost_[(lost_head_ + lost_count_++) % lost_.size()] = {fragment, number};
 }
 
@@ -278,7 +279,6 @@ bool Sender::take_fragment(Fragment& fragment) {
   since_announced_ = announced ? 0 : since_announced_ + 1;
   Slot& slot = slots_[list.front()];
   fill_fragment(slot, slot.next_fragment++, fragment);
-  fragment.repeated = false;
   if (slot.next_fragment == slot.granted)
     list.remove(slots_, index_of(slot));
   else if (announced && ++turn_fragments_ % kFragmentsPerTurn == 0)
@@ -294,7 +294,6 @@ bool Sender::take_lost(Fragment& fragment) {
     Slot* slot = find(lost.number);
     if (slot == nullptr || slot->ended || slot->withdrawn) continue;
     fill_fragment(*slot, RW_MUTANT(33) && lost.index > 0 ? lost.index - 1 : lost.index, fragment);
-    fragment.repeated = true;
     return true;
   }
   return false;
@@ -308,6 +307,7 @@ void Sender::fill_fragment(const Slot& slot, std::uint64_t index, Fragment& frag
   fragment.index = index;
   fragment.payload = {slot.payload + offset - (RW_MUTANT(34) && index == 3 ? 16 : 0),
                       static_cast<std::size_t>(bytes)};
+  fragment.in_place = !slot.lossy && bytes >= kMinGatherBytes;
 }
 
 void Sender::rotate(BulkList& list, Slot& slot) {

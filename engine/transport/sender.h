@@ -49,7 +49,7 @@ class Sender {
     std::uint32_t number = 0;
     std::uint64_t index = 0;
     std::span<const std::byte> payload;
-    bool repeated = false;
+    bool in_place = false;  ///< worth it, and no fragment of this message was ever lost
   };
   /// The next fragment to send; false when there is none.
   [[nodiscard]] bool take_fragment(Fragment& fragment);
@@ -84,6 +84,7 @@ class Sender {
     bool announced = false;
     bool reply = false;
     bool sent = false;   ///< some byte of it was put into a packet
+    bool lossy = false;  ///< a fragment of it was lost
     bool acked = false;  ///< its header arrived
     bool withdrawn = false;
     bool ended = false;     ///< an event is queued or out

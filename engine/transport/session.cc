@@ -103,8 +103,8 @@ void Session::settle(MessageNumber number, Ending ending, Reason reason) {
 
 void Session::release(MessageNumber number) { state_->receiver.release(raw(number)); }
 
-std::size_t Session::poll_transmit(TimeNs now, std::span<std::byte> packet) {
-  return state_->poll_transmit(now, packet);
+std::size_t Session::poll_transmit(TimeNs now, std::span<std::byte> packet, Gather* gather) {
+  return state_->poll_transmit(now, packet, gather);
 }
 
 TimeNs Session::next_deadline_ns() const {

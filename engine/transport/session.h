@@ -44,6 +44,12 @@ struct OutgoingMessage {
   std::uint32_t cookie = 0;  ///< the caller's, returned in events
 };
 
+/// Payload bytes that belong into a packet behind its first `at_bytes`.
+struct Gather {
+  std::span<const std::byte> bytes;
+  std::uint32_t at_bytes = 0;
+};
+
 enum class SendVerdict : std::uint8_t {
   kTaken,
   kNoCredit,  ///< the peer's budget for this service is used up; a kCredit event follows when it is
@@ -162,7 +168,11 @@ class Session {
 
   /// Write the next packet into `packet` (at least max_packet_bytes). Returns its bytes, 0 when
   /// there is nothing to send now (idle, or held back by congestion control or pacing).
-  [[nodiscard]] std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet);
+  /// With `gather`, bytes of a message may be left where they are: then `packet` lacks them, they
+  /// count in the returned size, and the caller must have sent or copied them before it calls this
+  /// session again.
+  [[nodiscard]] std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet,
+                                          Gather* gather = nullptr);
 
   /// When on_timer wants to be called, kNeverNs when not at all.
   [[nodiscard]] TimeNs next_deadline_ns() const;

@@ -8,7 +8,7 @@ namespace ringwire::transport {
 
 using wire::FrameKind;
 
-std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet) {
+std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet, Gather* gather) {
   note_time(at);
   RW_CHECK(packet.size() >= config.max_packet_bytes);
   packet = packet.first(config.max_packet_bytes);
@@ -37,7 +37,7 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
   }
   if (!fragments) return 0;
   mixed_in_a_row = 0;
-  return write_bulk(packet);
+  return write_bulk(packet, gather);
 }
 
 // Bytes that a packet with data may have now: what the window leaves, or a whole packet for a probe
@@ -103,7 +103,10 @@ std::size_t Session::State::finish_mixed(std::span<std::byte> packet, std::size_
   return frame.size();
 }
 
-std::size_t Session::State::write_bulk(std::span<std::byte> packet) {
+// What is sent for the first time is left in place if it can be: the checksum is all that reads it
+// here. A program that scribbles over it meanwhile makes its own packet a damaged one, and from
+// then on the message is copied, so that the checksum is that of what goes out.
+std::size_t Session::State::write_bulk(std::span<std::byte> packet, Gather* gather) {
   Sender::Fragment fragment;
   if (!sender.take_fragment(fragment)) return 0;
   constexpr std::size_t kBefore = wire::kFrameHeaderBytes + wire::kBulkHeaderBytes;
@@ -112,11 +115,16 @@ std::size_t Session::State::write_bulk(std::span<std::byte> packet) {
                             packet);
   store_le<std::uint32_t>(packet.data() + wire::kFrameHeaderBytes, fragment.number);
   store_le<std::uint64_t>(packet.data() + wire::kFrameHeaderBytes + 4, fragment.index);
-  const std::uint32_t crc = wire::copy_with_crc32c(wire::crc32c(0, packet.first(kBefore)),
-                                                   packet.data() + kBefore, fragment.payload);
-  const std::size_t sealed_bytes = kBefore + fragment.payload.size();
-  wire::encode_clear_tag(crc, packet.data() + sealed_bytes);
-  const std::size_t bytes = sealed_bytes + wire::kFrameTagBytes;
+  std::uint32_t crc = wire::crc32c(0, packet.first(kBefore));
+  const std::size_t bytes = kBefore + fragment.payload.size() + wire::kFrameTagBytes;
+  if (gather != nullptr && fragment.in_place) {
+    crc = wire::crc32c(crc, fragment.payload);
+    *gather = {fragment.payload, kBefore};
+    wire::encode_clear_tag(crc, packet.data() + kBefore);
+  } else {
+    crc = wire::copy_with_crc32c(crc, packet.data() + kBefore, fragment.payload);
+    wire::encode_clear_tag(crc, packet.data() + bytes - wire::kFrameTagBytes);
+  }
   sent.on_sent_bulk(now, static_cast<std::uint32_t>(bytes), fragment.number, fragment.index);
   note_sent(bytes);
   ++counters.packets_sent;

@@ -41,9 +41,9 @@ struct Session::State {
   void received_packet(const wire::FrameHeader& header, bool eliciting);
 
   // --- session_outbound.cc ---
-  std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet);
+  std::size_t poll_transmit(TimeNs now, std::span<std::byte> packet, Gather* gather);
   std::size_t write_mixed(std::span<std::byte> packet, std::size_t room_bytes);
-  std::size_t write_bulk(std::span<std::byte> packet);
+  std::size_t write_bulk(std::span<std::byte> packet, Gather* gather);
   std::size_t write_close(std::span<std::byte> packet);
   std::size_t finish_mixed(std::span<std::byte> packet, std::size_t body_bytes);
   void note_sent(std::size_t bytes);

@@ -167,6 +167,9 @@ void Worker::State::transmit() {
         std::span<const port::TxPacket>(filled).subspan(unsent_from, unsent_count));
     unsent_from += taken;
     unsent_count -= taken;
+    // What waits here may outlast the message that it points into.
+    for (std::uint32_t index = 0; index < unsent_count; ++index)
+      filled[unsent_from + index].gather_now();
     if (unsent_count != 0 || !whole_burst) break;
   }
   core.port.flush();
@@ -184,10 +187,14 @@ void Worker::State::fill_burst() {
       if (spare_count == 0) spare_count = core.port.tx_alloc(spare);
       if (spare_count == 0) return;
       port::TxPacket& packet = spare[spare_count - 1];
+      transport::Gather gather;
       const std::size_t bytes =
-          link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes));
+          link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes),
+                                      core.port.gathers() ? &gather : nullptr);
       if (bytes == 0) break;
       packet.bytes = static_cast<std::uint32_t>(bytes);
+      packet.gathered = gather.bytes;
+      packet.gather_at_bytes = gather.at_bytes;
       packet.destination = link.destination;
       filled[unsent_count++] = packet;
       --spare_count;
