@@ -1,5 +1,6 @@
 #include "apps/cli/stamp.h"
 
+#include "apps/cli/body_hash.h"
 #include "base/bytes.h"
 #include "base/hash.h"
 
@@ -12,7 +13,7 @@ constexpr std::uint64_t kQuestionMagic = 0x5148434e45425752ULL;
 
 // Stream and sequence are part of the checksum: a body under the wrong number is damage too.
 std::uint64_t checksum(std::span<const std::byte> body, const Stamp& stamp) {
-  return XXH3_64bits_withSeed(body.data(), body.size(), mix64(stamp.stream) ^ stamp.sequence);
+  return body_hash(body, mix64(stamp.stream) ^ stamp.sequence);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ enum class DestinationId : std::uint32_t {};
 struct RxPacket {
   std::span<const std::byte> bytes;  ///< owned by the port, valid until its next rx_burst
   Endpoint source;
+  DurationNs waited_ns = 0;  ///< in this host's receive queue, as far as the port knows
 };
 
 /// One buffer for a UDP payload to send.

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "base/endpoint_text.h"
@@ -40,7 +41,7 @@ constexpr std::size_t kVectorsPerPacket = 3;
 static_assert(kVectorsPerPacket * kMaxSegments <= 1'024);  // UIO_MAXIOV
 
 struct alignas(cmsghdr) ControlSpace {
-  std::array<char, CMSG_SPACE(sizeof(int))> bytes;
+  std::array<char, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(timespec))> bytes;
 };
 
 sockaddr_storage to_sockaddr(const Endpoint& endpoint) {
@@ -114,6 +115,13 @@ PortError system_error(int error, const std::string& what) {
   return {code, error, "cannot " + what + ": " + std::strerror(error) + hint};
 }
 
+/// The clock of the kernel's stamps; only differences to them are made of it.
+TimeNs wall_clock_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * kSecondNs + now.tv_nsec;
+}
+
 PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
 
 struct Descriptor {
@@ -171,6 +179,7 @@ struct SocketPort::State {
   std::uint64_t receive_queue_bytes = 0;
   bool segments = false;
   bool coalesces = false;
+  bool stamps = false;  ///< the kernel says when a packet arrived
   PortCounters counters;
   PacketPool pool;
   DestinationTable<sockaddr_in6> destinations;
@@ -186,6 +195,8 @@ struct SocketPort::State {
   std::size_t rx_offset_bytes = 0;
   std::size_t rx_segment_bytes = 0;
   Endpoint rx_source;
+  TimeNs rx_time_ns = 0;  ///< wall clock of the last receive call
+  DurationNs rx_waited_ns = 0;
 
   std::array<mmsghdr, kBurstPackets> tx_headers{};
   std::array<iovec, kVectorsPerPacket * kBurstPackets> tx_vectors{};
@@ -242,6 +253,7 @@ void SocketPort::State::choose_limits(const SocketPortOptions& options) {
     set_option(socket.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   else
     set_option(socket.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+  stamps = set_option(socket.fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
   if (options.offload == Offload::kAuto) {
     coalesces = set_option(socket.fd, SOL_UDP, UDP_GRO, 1);
     // 0 is "no segmentation unless a send asks for it": only tells whether the kernel knows it.
@@ -306,8 +318,8 @@ bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
   for (std::size_t index = 0; index < limit; ++index) {
     msghdr& header = rx_headers[index].msg_hdr;
     header.msg_namelen = sizeof(sockaddr_in6);
-    header.msg_control = coalesces ? rx_controls[index].bytes.data() : nullptr;
-    header.msg_controllen = coalesces ? rx_controls[index].bytes.size() : 0;
+    header.msg_control = rx_controls[index].bytes.data();
+    header.msg_controllen = rx_controls[index].bytes.size();
     header.msg_flags = 0;
   }
   ++counters.system_calls;
@@ -318,6 +330,7 @@ bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
   // EAGAIN: nothing waits. Other errors (an ICMP answer to something sent) concern one packet that
   // is lost anyway, and are cleared by having been reported.
   if (rx_messages_count == 0) return false;
+  rx_time_ns = stamps ? wall_clock_ns() : 0;
   std::size_t bytes = 0;
   for (std::size_t index = 0; index < rx_messages_count; ++index)
     bytes += rx_headers[index].msg_len;
@@ -326,19 +339,27 @@ bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
   return true;
 }
 
-/// Reads source and segment size of the current message.
+/// Reads source, segment size and time of arrival of the current message.
 void SocketPort::State::open_message() {
   rx_offset_bytes = 0;
   if (rx_message == rx_messages_count) return;
   mmsghdr& message = rx_headers[rx_message];
   rx_source = to_endpoint(rx_sources[rx_message]);
   rx_segment_bytes = message.msg_len;
+  rx_waited_ns = 0;
   for (cmsghdr* control = CMSG_FIRSTHDR(&message.msg_hdr); control != nullptr;
        control = CMSG_NXTHDR(&message.msg_hdr, control)) {
-    if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
-    int segment_bytes = 0;
-    std::memcpy(&segment_bytes, CMSG_DATA(control), sizeof segment_bytes);
-    if (segment_bytes > 0) rx_segment_bytes = static_cast<std::size_t>(segment_bytes);
+    if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+      int segment_bytes = 0;
+      std::memcpy(&segment_bytes, CMSG_DATA(control), sizeof segment_bytes);
+      if (segment_bytes > 0) rx_segment_bytes = static_cast<std::size_t>(segment_bytes);
+    } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_TIMESTAMPNS) {
+      timespec stamp{};
+      std::memcpy(&stamp, CMSG_DATA(control), sizeof stamp);
+      // The wall clock may have been set meanwhile.
+      rx_waited_ns = std::clamp<DurationNs>(rx_time_ns - (stamp.tv_sec * kSecondNs + stamp.tv_nsec),
+                                            0, kSecondNs);
+    }
   }
 }
 
@@ -350,6 +371,7 @@ bool SocketPort::State::next_packet(RxPacket& packet) {
     const bool truncated = (message.msg_hdr.msg_flags & MSG_TRUNC) != 0;
     const std::byte* start = rx_memory.get() + rx_message * kRxStrideBytes + rx_offset_bytes;
     const Endpoint source = rx_source;
+    const DurationNs waited_ns = rx_waited_ns;
     if (truncated || bytes == left_bytes) {
       ++rx_message;
       open_message();
@@ -360,7 +382,7 @@ bool SocketPort::State::next_packet(RxPacket& packet) {
       ++counters.rx_errors;
       continue;
     }
-    packet = {{start, bytes}, source};
+    packet = {{start, bytes}, source, waited_ns};
     return true;
   }
   return false;

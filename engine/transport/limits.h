@@ -39,6 +39,9 @@ inline constexpr std::uint32_t kMixedPacketsPerBulk = 8;
 /// Wire: larger payloads are announced and flow only after a grant. About one bandwidth-delay
 /// product of 10 Gbit/s at 50 us.
 inline constexpr std::uint64_t kUnscheduledBytes = 64 * 1024;
+/// Wire: of one announced message per session so much goes ahead of its grant, which takes a round
+/// trip: what one round trip of 50 us holds at 20 Gbit/s.
+inline constexpr std::uint64_t kEarlyBytes = 128 * 1024;
 /// Wire: fragments are cut at multiples of this, a multiple of 16 so that copies stay aligned.
 [[nodiscard]] constexpr std::uint32_t fragment_bytes(std::uint32_t max_packet_bytes) {
   return (max_packet_bytes -
@@ -109,8 +112,10 @@ inline constexpr DurationNs kMaxProbeNs = 20 * kMillisecondNs;  // a stopped pee
 /// costs no wake-up of its own; measured: halves the packets of a call and its answer.
 inline constexpr DurationNs kLazyNs = 80 * kMicrosecondNs;
 /// So many packets are acknowledged without waiting: RFC 9000 13.2.2 has 2, batches here are
-/// larger.
-inline constexpr std::uint32_t kAckEveryPackets = 4;
+/// larger. Of bulk packets come many in a row, and their sender says when it waits.
+inline constexpr std::uint32_t kAckEveryMixed = 4;
+inline constexpr std::uint32_t kAckEveryBulk = 16;
+static_assert(kAckEveryBulk % kAckEveryMixed == 0);
 static_assert(kLazyNs * 4 <= kMinProbeNs);
 
 /// Reordering seen (a spurious loss) raises the packet threshold to 3 * 4^step (at the last step,
@@ -129,14 +134,27 @@ inline constexpr DurationNs kPauseNs = 5 * kMillisecondNs;
 // --- congestion ---
 
 inline constexpr std::uint64_t kInitialWindowFlightBytes = 64 * 1024;
-/// Of a few frames: below, a lost packet can only be noticed by a time-out.
-inline constexpr std::uint64_t kMinFlightPackets = 8;
+/// The least window. Two, so that the loss of one packet shows by the other's acknowledgement or by
+/// a probe, and 32 senders to one link still leave no more than a queue of 570 KB in it.
+inline constexpr std::uint64_t kMinFlightPackets = 2;
 /// Loss below this share within a round trip is noise of the path, not congestion.
 inline constexpr std::uint64_t kLossPercentTolerated = 15;
 /// A decision about loss needs so many packets in the round.
 inline constexpr std::uint64_t kMinPacketsPerRound = 16;
-/// Delay counts as a queue when the round's least RTT is above 3 x minimum + 2 ms.
-inline constexpr DurationNs kQueueDelayNs = 2 * kMillisecondNs;
-inline constexpr std::uint64_t kDecreasePercent = 80;
+inline constexpr std::int64_t kLossDecreasePercent = 80;
+/// The queue that a path may hold of us: the more of this and half its least round trip. What is
+/// sent and taken in within one turn counts as the path's delay: a burst of 64 large frames costs
+/// each host 150 to 200 us over kernel sockets.
+inline constexpr DurationNs kTargetQueueNs = 400 * kMicrosecondNs;
+/// Swift's multiplicative decrease: by this share of what the delay is above its target, but at
+/// most by half at once.
+inline constexpr std::int64_t kDelayGainPercent = 80;
+inline constexpr std::int64_t kLeastDecreasePercent = 50;
+/// Growth per round trip once the path has pushed back, and after how many calm rounds it becomes a
+/// sixteenth of the window: long fat paths would take seconds otherwise.
+inline constexpr std::uint64_t kGrowPackets = 2;
+inline constexpr unsigned kCalmRounds = 8;
+/// What may leave at once after a silence: half a burst of the port.
+inline constexpr std::uint64_t kPaceBurstPackets = 32;
 
 }  // namespace ringwire::transport

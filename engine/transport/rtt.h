@@ -15,16 +15,17 @@ class Rtt {
   explicit Rtt(DurationNs initial_ns)
       : smoothed_ns_(std::max(initial_ns, kMicrosecondNs)), variation_ns_(smoothed_ns_ / 2) {}
 
-  /// Take a sample; `ack_delay_ns` is the peer's word, believed only down to the known minimum.
-  void on_sample(DurationNs sample_ns, DurationNs ack_delay_ns, TimeNs now) {
+  /// Take a sample. `path_ns` is it without what the hosts say that they waited; only the minimum,
+  /// which says what the path takes, is made of that. Time-outs are about answers, and hosts that
+  /// were not running do not answer.
+  void on_sample(DurationNs sample_ns, DurationNs path_ns, TimeNs now) {
     sample_ns = std::max(sample_ns, kMicrosecondNs);
     if (now - window_start_ >= kMinRttWindowNs) {
       older_min_ns_ = newer_min_ns_;
       newer_min_ns_ = kNeverNs;
       window_start_ = now;
     }
-    newer_min_ns_ = std::min(newer_min_ns_, sample_ns);
-    if (sample_ns - ack_delay_ns >= minimum_ns()) sample_ns -= ack_delay_ns;
+    newer_min_ns_ = std::min(newer_min_ns_, std::max(path_ns, kMicrosecondNs));
     if (first_) {
       first_ = false;
       smoothed_ns_ = std::min(sample_ns, kSecondNs);

@@ -61,6 +61,12 @@ DurationNs Session::State::probe_delay_ns() const {
   return std::min(base << std::min(probes, 16U), rtt.minimum_ns() == kNeverNs ? base * 4 : cap);
 }
 
+TimeNs Session::State::paced_until_ns() const {
+  const bool paced = sender.has_fragments() && congestion.pace_at() > now &&
+                     room_for_data() >= config.max_packet_bytes;
+  return paced ? congestion.pace_at() : kNeverNs;
+}
+
 TimeNs Session::State::probe_deadline_ns() const {
   return sent.oldest() < sent.next_number() && !RW_MUTANT(10) ? last_sent + probe_delay_ns()
                                                               : kNeverNs;
@@ -84,7 +90,9 @@ SendVerdict Session::send(const OutgoingMessage& message, MessageNumber& number)
 
 void Session::withdraw(MessageNumber number) { state_->sender.withdraw(raw(number)); }
 
-bool Session::on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events) {
+bool Session::on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events,
+                        DurationNs waited_ns) {
+  state_->waited = waited_ns;
   return state_->on_packet(now, packet, events);
 }
 
@@ -113,7 +121,7 @@ TimeNs Session::next_deadline_ns() const {
   if (state.sender.has_events()) return state.now;
   const TimeNs lazy =
       state.receiver.has_items() && state.lazy_at == kNeverNs ? state.now + kLazyNs : state.lazy_at;
-  return std::min({lazy, state.loss_deadline, state.probe_deadline_ns()});
+  return std::min({lazy, state.loss_deadline, state.probe_deadline_ns(), state.paced_until_ns()});
 }
 
 void Session::on_timer(TimeNs now, EventBatch& events) { state_->on_timer(now, events); }

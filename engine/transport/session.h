@@ -151,7 +151,9 @@ class Session {
 
   /// Handle one received UDP payload. Events must be handled before the next call. Returns false
   /// when the packet was dropped (and counted).
-  bool on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events);
+  /// `waited_ns`: how long it lay in this host's receive queue, 0 if that is not known.
+  bool on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events,
+                 DurationNs waited_ns = 0);
 
   /// Give an opened message its extent: header.payload_bytes bytes, writable until release().
   void accept(MessageNumber number, std::byte* extent);

@@ -119,7 +119,7 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
   switch (type) {
     case ItemType::kPadding:
     case ItemType::kPing:  // W-26: being taken in is the answer, and the peer waits for it
-      ack_waiting = kAckEveryPackets;
+      ack_waiting = kAckEveryBulk;
       return ItemVerdict::kOk;
     case ItemType::kAck: {
       wire::AckItem ack;
@@ -159,11 +159,14 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
 void Session::State::received_packet(const wire::FrameHeader& header, bool eliciting) {
   ++counters.packets_received;
   const bool in_order = header.packet_number == received.largest() + 1;
-  received.mark(header.packet_number, now);
+  received.mark(header.packet_number, now - waited);
   if (!eliciting) return;
   ack_due = true;
   // A gap is news that the sender can use at once (RFC 9000 13.2.1).
-  ack_waiting = in_order ? ack_waiting + 1 : kAckEveryPackets;
+  if (in_order && !header.ack_now)
+    ack_waiting += header.kind == FrameKind::kBulk ? 1 : kAckEveryBulk / kAckEveryMixed;
+  else
+    ack_waiting = kAckEveryBulk;
   note_lazy();
 }
 
@@ -185,8 +188,9 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
   if (newest_is_new) {
     const auto delay =
         static_cast<DurationNs>(std::min<std::uint64_t>(ack.delay_us, 1'000'000)) * kMicrosecondNs;
-    rtt.on_sample(now - newest_sent_at, delay, now);
-    congestion.on_rtt(now - newest_sent_at);
+    const DurationNs sample = now - newest_sent_at;
+    rtt.on_sample(sample, sample - delay - waited, now);
+    congestion.on_rtt(std::max(sample - delay - waited, rtt.minimum_ns()));
   }
   if (!progress) return ItemVerdict::kOk;
   if (lazy_blocked) lazy_at = now;
@@ -202,8 +206,10 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
       quiet_rounds = 0;
     }
   }
-  if (congestion.end_round(largest_acked, sent.next_number(), rtt.minimum_ns()))
-    ++counters.congestion_events;
+  if (largest_acked >= congestion.round_end()) {
+    if (congestion.end_round(sent.next_number(), rtt.minimum_ns())) ++counters.congestion_events;
+    held_back = false;
+  }
   return ItemVerdict::kOk;
 }
 
@@ -226,7 +232,7 @@ void Session::State::acked(std::uint64_t number) {
     quiet_rounds = 0;
     return;
   }
-  congestion.on_acked(packet.bytes, 2 * sent.bytes_in_flight() >= congestion.window_bytes());
+  congestion.on_acked(packet.bytes, held_back);
   if (!packet.bulk)
     for (std::uint32_t index = 0; index < packet.item_count; ++index) {
       const SentItem item = sent.item(packet, index);
@@ -258,7 +264,8 @@ void Session::State::lose(std::uint64_t number, bool by_time_out) {
   ++counters.packets_lost;
   counters.bytes_retransmitted += packet.bytes;
   if (packet.bulk) {
-    if (!RW_MUTANT(11)) sender.on_fragment_lost(packet.message, packet.fragment);
+    if (!RW_MUTANT(11) && !sender.on_fragment_lost(packet.message, packet.fragment))
+      congestion.on_spurious();
   } else {
     for (std::uint32_t index = 0; index < packet.item_count; ++index) {
       const SentItem item = sent.item(packet, index);

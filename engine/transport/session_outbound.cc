@@ -18,7 +18,9 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
     lose(sent.oldest(), true);
   }
   const std::size_t room_bytes = room_for_data();
-  const bool fragments = sender.has_fragments() && room_bytes >= packet.size();
+  const bool whole = room_bytes >= packet.size();
+  const bool fragments = sender.has_fragments() && whole && congestion.pace_at() <= now;
+  held_back |= (sender.has_fragments() && !fragments) || (sender.has_items() && !whole);
   if (receiver.has_items()) {
     note_lazy();
   } else if (!ack_due) {
@@ -27,7 +29,7 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
   const bool lazy = now >= lazy_at;
   const bool items = receiver.has_urgent_items() || sender.has_items() || ping_due ||
                      (lazy && receiver.has_items());
-  if ((ack_due && (lazy || ack_waiting >= kAckEveryPackets)) ||
+  if ((ack_due && (lazy || ack_waiting >= kAckEveryBulk)) ||
       (items && !(fragments && mixed_in_a_row >= kMixedPacketsPerBulk))) {
     const std::size_t bytes = write_mixed(packet, room_bytes);
     if (bytes > 0) {
@@ -89,8 +91,8 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
 
 std::size_t Session::State::finish_mixed(std::span<std::byte> packet, std::size_t body_bytes) {
   const auto frame = packet.first(body_bytes + wire::kFrameOverheadBytes);
-  wire::encode_frame_header({FrameKind::kMixed, config.remote_connection_id, sent.next_number()},
-                            frame);
+  wire::encode_frame_header(
+      {FrameKind::kMixed, config.remote_connection_id, sent.next_number(), false}, frame);
   wire::seal_clear(frame);
   if (sent.items_added() > 0) {
     sent.on_sent_mixed(now, static_cast<std::uint32_t>(frame.size()));
@@ -110,9 +112,13 @@ std::size_t Session::State::write_bulk(std::span<std::byte> packet, Gather* gath
   Sender::Fragment fragment;
   if (!sender.take_fragment(fragment)) return 0;
   constexpr std::size_t kBefore = wire::kFrameHeaderBytes + wire::kBulkHeaderBytes;
-  wire::encode_frame_header({FrameKind::kBulk, config.remote_connection_id,
-                             sent.next_number() - (RW_MUTANT(16) && fragment.repeated ? 1 : 0)},
-                            packet);
+  const std::uint64_t in_flight = sent.bytes_in_flight() + packet.size();
+  const bool last =
+      !sender.has_fragments() || in_flight + packet.size() > congestion.window_bytes();
+  wire::encode_frame_header(
+      {FrameKind::kBulk, config.remote_connection_id,
+       sent.next_number() - (RW_MUTANT(16) && !fragment.in_place ? 1 : 0), last},
+      packet);
   store_le<std::uint32_t>(packet.data() + wire::kFrameHeaderBytes, fragment.number);
   store_le<std::uint64_t>(packet.data() + wire::kFrameHeaderBytes + 4, fragment.index);
   std::uint32_t crc = wire::crc32c(0, packet.first(kBefore));
@@ -126,6 +132,7 @@ std::size_t Session::State::write_bulk(std::span<std::byte> packet, Gather* gath
     wire::encode_clear_tag(crc, packet.data() + bytes - wire::kFrameTagBytes);
   }
   sent.on_sent_bulk(now, static_cast<std::uint32_t>(bytes), fragment.number, fragment.index);
+  congestion.on_bulk_sent(now, bytes);
   note_sent(bytes);
   ++counters.packets_sent;
   counters.bytes_sent += bytes;

@@ -55,6 +55,8 @@ struct Session::State {
   [[nodiscard]] DurationNs loss_delay_ns() const;
   [[nodiscard]] DurationNs probe_delay_ns() const;
   [[nodiscard]] TimeNs probe_deadline_ns() const;
+  /// Until when pacing alone holds bulk packets back; kNeverNs if it does not.
+  [[nodiscard]] TimeNs paced_until_ns() const;
 
   SessionConfig config;
   Sender sender;
@@ -66,11 +68,13 @@ struct Session::State {
   SessionCounters counters;
 
   TimeNs now;
+  DurationNs waited = 0;  ///< of the packet at hand, in this host's receive queue
   TimeNs last_heard;
   TimeNs last_sent = 0;  ///< of the newest packet that wants an acknowledgement
   TimeNs unanswered_since = kNeverNs;
   TimeNs loss_deadline = kNeverNs;
   std::uint64_t largest_acked = 0;
+  bool held_back = false;           ///< in this round trip, by window or pace
   unsigned probes = 0;              ///< time-outs since the last acknowledgement
   unsigned probe_allowance = 0;     ///< packets that may pass the congestion window
   unsigned reorder_step = 0;        ///< how much reordering was seen
@@ -80,7 +84,7 @@ struct Session::State {
   unsigned quiet_rounds = 0;        ///< since reordering was last seen
   std::uint32_t mixed_in_a_row = 0;
   bool ack_due = false;           ///< something is not acknowledged yet
-  std::uint32_t ack_waiting = 0;  ///< packets that wait for it
+  std::uint32_t ack_waiting = 0;  ///< packets that wait for it, a mixed one counts as several
   bool lazy_blocked = false;      ///< the window had no room for it
   TimeNs lazy_at = kNeverNs;      ///< when what may ride along goes alone
   bool ping_due = false;

@@ -29,19 +29,23 @@ inline constexpr std::uint8_t kWireVersion = 1;
 /// Packet numbers stay below 2^62, so that sums of two of them cannot overflow.
 inline constexpr std::uint64_t kMaxPacketNumber = (std::uint64_t{1} << 62) - 1;
 
+/// Flag: the sender can send no more until this is acknowledged, or has no more (W-20).
+inline constexpr std::uint8_t kAckNow = 1;
+
 enum class FrameKind : std::uint8_t { kMixed = 1, kBulk = 2 };
 
 struct FrameHeader {
   FrameKind kind{};
   std::uint64_t connection_id = 0;
   std::uint64_t packet_number = 0;
+  bool ack_now = false;
 };
 
 /// Write a frame header. `frame` has at least kFrameHeaderBytes bytes.
 inline void encode_frame_header(const FrameHeader& header, std::span<std::byte> frame) {
   store_le<std::uint8_t>(frame.data(), static_cast<std::uint8_t>(
                                            kWireVersion << 4 | static_cast<unsigned>(header.kind)));
-  store_le<std::uint8_t>(frame.data() + 1, 0);
+  store_le<std::uint8_t>(frame.data() + 1, header.ack_now ? kAckNow : std::uint8_t{0});
   store_le<std::uint16_t>(frame.data() + 2, 0);
   store_le<std::uint64_t>(frame.data() + 4, header.connection_id);
   store_le<std::uint64_t>(frame.data() + 12, header.packet_number);
@@ -52,12 +56,14 @@ inline void encode_frame_header(const FrameHeader& header, std::span<std::byte> 
 [[nodiscard]] inline std::optional<FrameHeader> decode_frame_header(
     std::span<const std::byte> frame) {
   if (frame.size() < kFrameOverheadBytes) return std::nullopt;
-  const auto first = load_le<std::uint32_t>(frame.data());
+  const auto whole = load_le<std::uint32_t>(frame.data());
+  const std::uint32_t first = whole & ~(std::uint32_t{kAckNow} << 8);
   if (first != (kWireVersion << 4 | static_cast<unsigned>(FrameKind::kMixed)) &&
       first != (kWireVersion << 4 | static_cast<unsigned>(FrameKind::kBulk)))
     return std::nullopt;
   FrameHeader header;
   header.kind = static_cast<FrameKind>(first & 0x0f);
+  header.ack_now = whole != first;
   header.connection_id = load_le<std::uint64_t>(frame.data() + 4);
   header.packet_number = load_le<std::uint64_t>(frame.data() + 12);
   if (header.packet_number == 0 || header.packet_number > kMaxPacketNumber) return std::nullopt;

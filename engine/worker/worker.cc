@@ -131,7 +131,7 @@ void Worker::State::receive() {
         continue;
       }
       Link& link = core.links[index];
-      link.session->on_packet(core.now, received[at].bytes, events);
+      link.session->on_packet(core.now, received[at].bytes, events, received[at].waited_ns);
       inbound.on_events(index, events);
       if (link.session && link.session->closed()) {
         core.tell(SessionBroken{link.node, link.remote_worker});

@@ -3,7 +3,9 @@
 //
 //   tcp-floor echo [options]    epoll ping-pong, one outstanding
 //   tcp-floor large [options]   one way, each message confirmed by one byte
-//   options: --size BYTES, --duration SECONDS, --cores CLIENT,SERVER (pins the two processes)
+//   options: --size BYTES, --duration SECONDS, --cores CLIENT,SERVER (pins the two processes),
+//            --check 1 (large only: the sender fills each message outside of the measured time and
+//            the receiver verifies it before it confirms, as `ringwire bench large` does)
 //
 // Prints one JSON object: latency percentiles in ns, and bytes per second.
 #include <arpa/inet.h>
@@ -18,11 +20,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include "apps/cli/stamp.h"
 
 namespace {
 
@@ -99,11 +104,15 @@ class Peer {
   int poll_;
 };
 
-void serve(int listener, std::size_t bytes, bool echo) {
+void serve(int listener, std::size_t bytes, bool echo, bool check) {
   Peer peer(accept(listener, nullptr, nullptr));
   std::vector<char> buffer(bytes);
-  while (peer.receive(buffer.data(), bytes))
+  while (peer.receive(buffer.data(), bytes)) {
+    if (check && ringwire::cli::check_stamp(std::as_bytes(std::span(buffer))).verdict !=
+                     ringwire::cli::StampVerdict::kIntact)
+      fail("damaged payload");
     if (!peer.send_all(buffer.data(), echo ? bytes : 1)) return;
+  }
 }
 
 std::uint64_t at_share(const std::vector<std::uint64_t>& sorted, double share) {
@@ -119,16 +128,20 @@ int main(int count, char** words) {
   double seconds = 3;
   int client_core = -1;
   int server_core = -1;
+  bool check = false;
   for (int at = 2; at + 1 < count; at += 2) {
     if (std::strcmp(words[at], "--size") == 0) bytes = std::strtoull(words[at + 1], nullptr, 10);
     if (std::strcmp(words[at], "--duration") == 0) seconds = std::strtod(words[at + 1], nullptr);
+    if (std::strcmp(words[at], "--check") == 0) check = std::strcmp(words[at + 1], "0") != 0;
     if (std::strcmp(words[at], "--cores") == 0 &&
         std::sscanf(words[at + 1], "%d,%d", &client_core, &server_core) != 2)
       bytes = 0;
   }
-  if ((mode != "echo" && mode != "large") || bytes == 0 || seconds <= 0) {
+  if ((mode != "echo" && mode != "large") || bytes == 0 || seconds <= 0 ||
+      (check && (mode != "large" || bytes < ringwire::cli::kStampBytes))) {
     std::fprintf(stderr,
-                 "usage: tcp-floor echo|large [--size BYTES] [--duration SECONDS] [--cores C,S]\n");
+                 "usage: tcp-floor echo|large [--size BYTES] [--duration SECONDS] [--cores C,S] "
+                 "[--check 0|1]\n");
     return 2;
   }
   sockaddr_in address{};
@@ -138,7 +151,7 @@ int main(int count, char** words) {
   if (child < 0) fail("fork");
   pin(child == 0 ? server_core : client_core);
   if (child == 0) {
-    serve(listener, bytes, echo);
+    serve(listener, bytes, echo, check);
     _exit(0);
   }
   const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -151,16 +164,23 @@ int main(int count, char** words) {
     samples.reserve(1'000'000);
     const auto start = Clock::now();
     const auto end = start + std::chrono::duration<double>(seconds);
-    auto before = start;
-    while (before < end) {
+    Clock::duration transfer{0};
+    while (Clock::now() < end) {
+      if (check) {
+        const auto payload = std::as_writable_bytes(std::span(buffer));
+        const ringwire::cli::Stamp stamp{.stream = 1, .sequence = samples.size()};
+        ringwire::cli::fill_payload(payload, stamp);
+        ringwire::cli::write_stamp(payload, stamp);
+      }
+      const auto before = Clock::now();
       if (!peer.send_all(buffer.data(), bytes)) fail("send");
       if (!peer.receive(buffer.data(), echo ? bytes : 1)) fail("receive");
-      const auto now = Clock::now();
+      const auto elapsed = Clock::now() - before;
+      transfer += elapsed;
       samples.push_back(static_cast<std::uint64_t>(
-          std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count()));
-      before = now;
+          std::chrono::duration_cast<std::chrono::nanoseconds>(elapsed).count()));
     }
-    const double took = std::chrono::duration<double>(before - start).count();
+    const double took = std::chrono::duration<double>(transfer).count();
     std::sort(samples.begin(), samples.end());
     std::printf(
         "{\"pattern\":\"tcp-%s\",\"size_bytes\":%zu,\"messages\":%zu,\"messages_per_s\":%.0f,"

@@ -75,9 +75,12 @@ class Side {
     std::size_t bytes = 0;
   };
 
-  /// Offers up to one burst once; what is not taken is freed. Returns how many were taken.
+  /// Offers up to one burst once; what is not taken is freed. Returns how many were taken. Where
+  /// the port gathers, every other packet has its middle third elsewhere.
   std::size_t offer(std::span<const Item> items) {
     std::vector<TxPacket> packets(items.size());
+    std::vector<Payload> elsewhere;
+    elsewhere.reserve(items.size());
     const std::size_t count = port_.tx_alloc(packets);
     EXPECT_EQ(count, items.size());
     for (std::size_t index = 0; index < count; ++index) {
@@ -87,6 +90,15 @@ class Side {
                   std::min<std::size_t>(payload.size(), packets[index].capacity_bytes));
       packets[index].bytes = static_cast<std::uint32_t>(payload.size());
       packets[index].destination = items[index].destination;
+      if (!port_.gathers() || items[index].number % 2 == 0 || payload.size() < 3 ||
+          payload.size() > packets[index].capacity_bytes)
+        continue;
+      const std::size_t third = payload.size() / 3;
+      const auto middle = std::span(elsewhere.emplace_back(payload)).subspan(third, third);
+      packets[index].gathered = middle;
+      packets[index].gather_at_bytes = static_cast<std::uint32_t>(third);
+      std::memmove(packets[index].data + third, packets[index].data + 2 * third,
+                   payload.size() - 2 * third);
     }
     const std::size_t taken = port_.tx_burst(std::span(packets).first(count));
     port_.tx_free(std::span(packets).subspan(taken, count - taken));

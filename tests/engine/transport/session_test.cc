@@ -71,7 +71,9 @@ TEST(Session, delivers_messages_of_all_sizes_once_and_intact) {
     plan_mixture(world, 1, 200);
     run_to_the_end(world);
     if (::testing::Test::HasFailure()) FAIL() << "seed " << seed;
-    EXPECT_EQ(world.session(0).counters().packets_lost, 0U);
+    // What went ahead of its grant and found no memory yet (W-14).
+    EXPECT_EQ(world.session(0).counters().packets_lost,
+              world.session(1).counters().dropped_early_fragment);
   }
 }
 

@@ -52,7 +52,7 @@ TEST(Frame, refuses_what_is_not_ours) {
   };
   for (const Row& row :
        {Row{"version 0", 0, 0x01}, Row{"version 2", 0, 0x21}, Row{"kind 0", 0, 0x10},
-        Row{"kind 3", 0, 0x13}, Row{"flags", 1, 1}, Row{"reserved", 2, 1}, Row{"reserved", 3, 0x80},
+        Row{"kind 3", 0, 0x13}, Row{"flags", 1, 2}, Row{"reserved", 2, 1}, Row{"reserved", 3, 0x80},
         Row{"packet number 0", 12, 0}, Row{"packet number 2^62", 19, 0x40}}) {
     auto frame = sealed_frame();
     frame[row.at] = static_cast<std::byte>(row.value);

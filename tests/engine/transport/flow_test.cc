@@ -1,0 +1,227 @@
+// When packets flow and when they are acknowledged, packet by packet between two sessions.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "engine/transport/limits.h"
+#include "engine/transport/session.h"
+#include "engine/wire/frame.h"
+
+namespace ringwire::transport {
+namespace {
+
+constexpr std::uint32_t kPacket = 8'944;
+constexpr std::uint64_t kLarge = 4 << 20;
+
+struct Packet {
+  std::vector<std::byte> bytes;
+  [[nodiscard]] wire::FrameHeader header() const { return *wire::decode_frame_header(bytes); }
+  [[nodiscard]] bool bulk() const { return header().kind == wire::FrameKind::kBulk; }
+};
+
+struct Side {
+  explicit Side(std::uint64_t local, std::uint64_t remote)
+      : session(SessionConfig{.local_connection_id = local,
+                              .remote_connection_id = remote,
+                              .max_packet_bytes = kPacket,
+                              .peer_receive_queue_bytes = 1 << 20},
+                0) {}
+  Session session;
+  EventBatch events;
+
+  std::vector<Packet> send_all(TimeNs now) {
+    std::vector<Packet> packets;
+    std::array<std::byte, kPacket> buffer;
+    while (const std::size_t bytes = session.poll_transmit(now, buffer))
+      packets.push_back({{buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(bytes)}});
+    return packets;
+  }
+  /// Numbers of the messages that the packet opened.
+  std::vector<MessageNumber> take(TimeNs now, const Packet& packet, DurationNs waited_ns = 0) {
+    std::vector<MessageNumber> opened;
+    session.on_packet(now, packet.bytes, events, waited_ns);
+    for (const Event& event : events.all())
+      if (event.kind == EventKind::kOpen) opened.push_back(event.number);
+    return opened;
+  }
+};
+
+struct Flow : ::testing::Test {
+  Side sender{1, 2};
+  Side receiver{2, 1};
+  std::vector<std::byte> payload{kLarge, std::byte{0x5a}};
+  std::vector<std::byte> extent = std::vector<std::byte>(kLarge);
+  TimeNs now = kSecondNs;
+
+  void offer(std::uint64_t sequence, std::uint64_t bytes = kLarge) {
+    OutgoingMessage message;
+    message.header.id = {{1, 2}, 1, sequence};
+    message.header.payload_bytes = bytes;
+    message.header.level = Level::kProcessed;
+    message.payload = payload.data();
+    MessageNumber number{};
+    ASSERT_EQ(sender.session.send(message, number), SendVerdict::kTaken);
+  }
+  static std::size_t bulk_count(const std::vector<Packet>& packets) {
+    return static_cast<std::size_t>(
+        std::count_if(packets.begin(), packets.end(), [](const Packet& at) { return at.bulk(); }));
+  }
+};
+
+// W-14
+TEST_F(Flow, the_first_fragments_of_one_announced_message_go_ahead_of_its_grant) {
+  offer(1);
+  offer(2);
+  const auto packets = sender.send_all(now);
+  std::vector<MessageNumber> opened;
+  std::size_t bulk = 0;
+  for (const Packet& packet : packets) {
+    for (const MessageNumber number : receiver.take(now, packet)) {
+      opened.push_back(number);
+      receiver.session.accept(number, extent.data());
+    }
+    if (!packet.bulk()) continue;
+    ++bulk;
+    const auto number = load_le<std::uint32_t>(packet.bytes.data() + wire::kFrameHeaderBytes);
+    ASSERT_FALSE(opened.empty());
+    EXPECT_EQ(static_cast<MessageNumber>(number), opened[0]);
+  }
+  EXPECT_EQ(opened.size(), 2U);
+  EXPECT_GT(bulk, 0U);
+  EXPECT_LE(bulk, kEarlyBytes / fragment_bytes(kPacket));
+  EXPECT_EQ(receiver.session.counters().dropped_early_fragment, 0U);
+}
+
+// W-14, W-23
+TEST_F(Flow, fragments_that_came_before_there_was_memory_go_again_with_the_grant) {
+  constexpr std::uint64_t kBytes = 200'000;
+  offer(1, kBytes);
+  const auto packets = sender.send_all(now);
+  const std::size_t early = bulk_count(packets);
+  ASSERT_GT(early, 0U);
+  EXPECT_LE(early, kEarlyBytes / fragment_bytes(kPacket));
+  std::vector<MessageNumber> opened;
+  for (const Packet& packet : packets)
+    for (const MessageNumber number : receiver.take(now + 50'000, packet)) opened.push_back(number);
+  ASSERT_EQ(opened.size(), 1U);
+  EXPECT_EQ(receiver.session.counters().dropped_early_fragment, early);
+  // No memory for 30 ms: probes go, but not the fragments again and again.
+  std::size_t repeated = 0;
+  for (int step = 0; step < 300; ++step) {
+    now += 100'000;
+    if (sender.session.next_deadline_ns() <= now) sender.session.on_timer(now, sender.events);
+    for (const Packet& packet : sender.send_all(now)) {
+      repeated += packet.bulk() ? 1U : 0U;
+      receiver.take(now, packet);
+    }
+    if (receiver.session.next_deadline_ns() <= now) receiver.session.on_timer(now, receiver.events);
+    for (const Packet& packet : receiver.send_all(now)) sender.take(now, packet);
+  }
+  EXPECT_EQ(repeated, 0U);
+  receiver.session.accept(opened[0], extent.data());
+  bool complete = false;
+  for (int step = 0; step < 1'000 && !complete; ++step) {
+    now += 100'000;
+    for (const Packet& packet : receiver.send_all(now)) sender.take(now, packet);
+    if (sender.session.next_deadline_ns() <= now) sender.session.on_timer(now, sender.events);
+    for (const Packet& packet : sender.send_all(now)) {
+      receiver.take(now, packet);
+      for (const Event& event : receiver.events.all())
+        complete |= event.kind == EventKind::kComplete;
+    }
+  }
+  EXPECT_TRUE(complete);
+  EXPECT_TRUE(std::equal(extent.begin(), extent.begin() + kBytes, payload.begin()));
+  EXPECT_EQ(sender.session.counters().congestion_events, 0U);
+}
+
+// W-20
+TEST_F(Flow, bulk_packets_are_acknowledged_by_the_sixteen_or_when_their_sender_waits) {
+  offer(1, 64 * 1024);  // unscheduled: 8 fragments
+  auto packets = sender.send_all(now);
+  while (!packets.empty() && !packets.back().bulk()) packets.pop_back();
+  const std::size_t bulk = bulk_count(packets);
+  ASSERT_GT(bulk, 2U);
+  ASSERT_LT(bulk, kAckEveryBulk - kAckEveryBulk / kAckEveryMixed);
+  for (std::size_t at = 0; at < packets.size(); ++at) {
+    for (const MessageNumber number : receiver.take(now, packets[at]))
+      receiver.session.accept(number, extent.data());
+    const bool last = at + 1 == packets.size();
+    EXPECT_EQ(packets[at].header().ack_now, last);
+    EXPECT_EQ(receiver.send_all(now).empty(), !last) << at;
+  }
+}
+
+// W-50
+TEST_F(Flow, what_lay_in_the_hosts_queues_is_no_congestion) {
+  offer(1);
+  std::vector<MessageNumber> opened;
+  const DurationNs lay = 20 * kMillisecondNs;
+  for (int round = 0; round < 30; ++round) {
+    now += 100'000;
+    const auto there = sender.send_all(now);
+    now += 50'000 + lay;
+    for (const Packet& packet : there)
+      for (const MessageNumber number : receiver.take(now, packet, lay))
+        receiver.session.accept(number, extent.data());
+    const auto back = receiver.send_all(now + kLazyNs);
+    now += 50'000 + kLazyNs + lay;
+    for (const Packet& packet : back) sender.take(now, packet, lay);
+  }
+  EXPECT_GT(sender.session.counters().packets_sent, 200U);
+  EXPECT_EQ(sender.session.counters().congestion_events, 0U);
+}
+
+// W-50
+TEST_F(Flow, the_same_delay_on_the_path_is) {
+  offer(1);
+  DurationNs lay = 0;
+  for (int round = 0; round < 30; ++round) {
+    now += 100'000;
+    const auto there = sender.send_all(now);
+    now += 50'000 + lay;
+    for (const Packet& packet : there)
+      for (const MessageNumber number : receiver.take(now, packet))
+        receiver.session.accept(number, extent.data());
+    const auto back = receiver.send_all(now + kLazyNs);
+    now += 50'000 + kLazyNs;
+    for (const Packet& packet : back) sender.take(now, packet);
+    if (round == 3) lay = 20 * kMillisecondNs;
+  }
+  EXPECT_GT(sender.session.counters().congestion_events, 0U);
+}
+
+// What is left in place is counted, and stands between the two parts of the packet.
+TEST_F(Flow, payload_is_left_in_place_until_a_fragment_is_lost) {
+  offer(1, 64 * 1024);
+  std::array<std::byte, kPacket> buffer;
+  std::size_t gathered = 0;
+  while (true) {
+    Gather gather;
+    const std::size_t bytes = sender.session.poll_transmit(now, buffer, &gather);
+    if (bytes == 0) break;
+    Packet packet{{buffer.begin(),
+                   buffer.begin() + static_cast<std::ptrdiff_t>(bytes - gather.bytes.size())}};
+    packet.bytes.insert(packet.bytes.begin() + static_cast<std::ptrdiff_t>(gather.at_bytes),
+                        gather.bytes.begin(), gather.bytes.end());
+    if (!gather.bytes.empty()) ++gathered;
+    // The first bulk packet is lost.
+    if (packet.bulk() && gathered == 1) continue;
+    for (const MessageNumber number : receiver.take(now, packet))
+      receiver.session.accept(number, extent.data());
+  }
+  EXPECT_GT(gathered, 5U);
+  EXPECT_EQ(receiver.session.counters().dropped_bad_packet, 0U);
+  for (const Packet& packet : receiver.send_all(now + 100'000)) sender.take(now + 100'000, packet);
+  sender.session.on_timer(now + kMillisecondNs, sender.events);
+  std::size_t repeated = 0;
+  Gather gather;
+  while (sender.session.poll_transmit(now + kMillisecondNs, buffer, &gather) != 0) ++repeated;
+  EXPECT_GE(repeated, 1U);
+  EXPECT_TRUE(gather.bytes.empty());
+}
+
+}  // namespace
+}  // namespace ringwire::transport
