@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/endpoint_text.h"
+#include "engine/node/clock.h"
 #include "engine/node/start_error.h"
 #include "engine/port/fault_port.h"
 #include "engine/port/socket_port.h"
@@ -57,6 +58,7 @@ std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
                                      std::uint32_t worker) {
   port::SocketPortOptions options;
   options.bind = bind;
+  options.wall_clock = wall_clock_ns;
   if (config.port.mtu != 0) options.mtu_bytes = config.port.mtu;
   if (config.port.receive_buffer_bytes != 0)
     options.receive_buffer_bytes = static_cast<std::uint32_t>(

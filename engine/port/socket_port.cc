@@ -115,13 +115,6 @@ PortError system_error(int error, const std::string& what) {
   return {code, error, "cannot " + what + ": " + std::strerror(error) + hint};
 }
 
-/// The clock of the kernel's stamps; only differences to them are made of it.
-TimeNs wall_clock_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * kSecondNs + now.tv_nsec;
-}
-
 PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
 
 struct Descriptor {
@@ -195,6 +188,7 @@ struct SocketPort::State {
   std::size_t rx_offset_bytes = 0;
   std::size_t rx_segment_bytes = 0;
   Endpoint rx_source;
+  TimeNs (*wall_clock)() = nullptr;
   TimeNs rx_time_ns = 0;  ///< wall clock of the last receive call
   DurationNs rx_waited_ns = 0;
 
@@ -253,7 +247,8 @@ void SocketPort::State::choose_limits(const SocketPortOptions& options) {
     set_option(socket.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   else
     set_option(socket.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
-  stamps = set_option(socket.fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+  wall_clock = options.wall_clock;
+  stamps = wall_clock != nullptr && set_option(socket.fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
   if (options.offload == Offload::kAuto) {
     coalesces = set_option(socket.fd, SOL_UDP, UDP_GRO, 1);
     // 0 is "no segmentation unless a send asks for it": only tells whether the kernel knows it.
@@ -330,7 +325,7 @@ bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
   // EAGAIN: nothing waits. Other errors (an ICMP answer to something sent) concern one packet that
   // is lost anyway, and are cleared by having been reported.
   if (rx_messages_count == 0) return false;
-  rx_time_ns = stamps ? wall_clock_ns() : 0;
+  rx_time_ns = stamps ? wall_clock() : 0;
   std::size_t bytes = 0;
   for (std::size_t index = 0; index < rx_messages_count; ++index)
     bytes += rx_headers[index].msg_len;

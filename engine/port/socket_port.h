@@ -46,6 +46,9 @@ struct SocketPortOptions {
   std::uint32_t tx_buffers_count = 512;
   std::uint32_t destinations_count = kMaxDestinations;
   Offload offload = Offload::kAuto;
+  /// The clock of the kernel's arrival stamps (CLOCK_REALTIME): with it, received packets say how
+  /// long they waited. Only differences to the stamps are made of it.
+  TimeNs (*wall_clock)() = nullptr;
 };
 
 class SocketPort final : public Port {

@@ -219,5 +219,20 @@ TEST(SocketPort, the_receive_queue_follows_the_granted_buffer) {
   EXPECT_EQ(large, 64U << 10);
 }
 
+// By the difference between a clock and the kernel's stamp, within bounds.
+TEST(SocketPort, tells_how_long_a_packet_waited) {
+  const auto waited = [](TimeNs (*clock)()) -> DurationNs {
+    SocketPortOptions options = loopback();
+    options.wall_clock = clock;
+    const auto port = opened(options);
+    if (port == nullptr || !send(*port, port->local(), 100) || !becomes_readable(*port)) return -1;
+    std::array<RxPacket, 1> received;
+    return port->rx_burst(received) == 1 ? received[0].waited_ns : -1;
+  };
+  EXPECT_EQ(waited(nullptr), 0);
+  EXPECT_EQ(waited([] { return TimeNs{1}; }), 0);  // a clock that was set back
+  EXPECT_EQ(waited([] { return kNeverNs; }), kSecondNs);
+}
+
 }  // namespace
 }  // namespace ringwire::port
