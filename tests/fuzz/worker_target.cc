@@ -19,7 +19,7 @@
 #include "tests/fuzz/forger.h"
 #include "tests/fuzz/hand_port.h"
 #include "tests/fuzz/input.h"
-#include "tests/sim/program.h"
+#include "tests/sim/program_channel.h"
 
 namespace {
 
@@ -280,7 +280,8 @@ class Story {
   // service, too; what the honest peer sends comes once each, in order.
   void serve_honest() {
     ipc::Delivery delivery;
-    while (honest_program_.receive(delivery)) {
+    std::uint32_t from = 0;
+    while (honest_program_.receive(delivery, from)) {
       if (delivery.kind != static_cast<std::uint8_t>(ipc::DeliveryKind::kMessage)) continue;
       if (delivery.origin.attachment_high == 6 && delivery.origin.node == kHonestNode) {
         std::uint64_t number = 0;
@@ -288,7 +289,7 @@ class Story {
         std::memcpy(&number, delivery.inline_bytes, sizeof number);
         RW_CHECK(number == ++received_);
       }
-      RW_CHECK(honest_program_.release({delivery.token, 0, 0}));
+      RW_CHECK(honest_program_.release(from, {delivery.token, 0, 0}));
     }
   }
 
@@ -356,7 +357,7 @@ class Story {
   worker::NoticeBox notices_;
   TimeNs now_ = kSecondNs;
   std::map<std::uint32_t, std::unique_ptr<ipc::MemoryFile>> files_;
-  sim::ProgramChannel honest_program_{1};
+  sim::ProgramChannel honest_program_{1, 1, 0};
   EvilProgram evil_program_;
   std::unique_ptr<worker::Worker> worker_;
   transport::Session honest_peer_{session_config(kHonestId + 1, kHonestId), kSecondNs};
