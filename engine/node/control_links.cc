@@ -357,7 +357,8 @@ void ControlLinks::on_established(TimeNs now, Link& link, const control::Establi
   // First the new connection, then the end of the one that it replaces: the node stays up.
   established_[hello.node_name] = link.number;
   refusals_.forget(text_of(link));
-  rooms_.peers.on_established(now, hello, established, link.dialled);
+  rooms_.peers.on_established(now, hello, established,
+                              {.dialled = link.dialled, .rtt_ns = round_trip_ns(link.socket)});
   carry_out(now, arbiter_.on_established(link.number));
   if (link.dialler != nullptr) {
     link.dialler->retry_ns = 0;

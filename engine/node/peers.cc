@@ -92,7 +92,7 @@ control::Sessions Peers::make_ids(const control::Hello& hello) const {
 }
 
 void Peers::on_established(TimeNs now, const control::Hello& hello,
-                           const control::Established& established, const Endpoint& dialled) {
+                           const control::Established& established, const Connection& connection) {
   const auto role = hello.role == control::Role::kServer ? PageRole::kServer : PageRole::kSlave;
   const auto index = page_.add(hello.node_name, role);
   if (!index) return;  // has_room() said so before; another took the last place meanwhile
@@ -112,8 +112,8 @@ void Peers::on_established(TimeNs now, const control::Hello& hello,
   peer.heard_ns = now;
   if (hello.control_endpoint.port != 0)
     peer.control = hello.control_endpoint;
-  else if (dialled.port != 0)
-    peer.control = dialled;
+  else if (connection.dialled.port != 0)
+    peer.control = connection.dialled;
   page_.set_incarnation(*index, hello.incarnation.low);
 
   peer.session_bytes = session_bytes(hello);
@@ -126,6 +126,7 @@ void Peers::on_established(TimeNs now, const control::Hello& hello,
       config.max_packet_bytes = std::min(options_.max_packet_bytes, hello.max_packet_bytes);
       config.peer_receive_queue_bytes = hello.receive_queue_bytes;
       config.message_slots = std::min(options_.message_slots, hello.message_slots);
+      config.idle_rtt_ns = connection.rtt_ns;
       config.seed = random_word();
       worker::AddSession add;
       add.node = *index;

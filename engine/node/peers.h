@@ -53,8 +53,12 @@ class Peers {
   [[nodiscard]] control::Sessions make_ids(const control::Hello& hello) const;
 
   /// A control connection is established: make the sessions.
+  struct Connection {
+    Endpoint dialled;       ///< port 0: the peer dialled us
+    DurationNs rtt_ns = 0;  ///< of its first segments, before anything can queue; 0: unknown
+  };
   void on_established(TimeNs now, const control::Hello& hello,
-                      const control::Established& established, const Endpoint& dialled);
+                      const control::Established& established, const Connection& connection);
   /// The established connection ended.
   void on_lost(TimeNs now, const std::string& name, ring::CloseKind kind);
   void on_heard(TimeNs now, const std::string& name);

@@ -48,6 +48,13 @@ void tune(tcp::socket& socket) {
   set(IPPROTO_TCP, TCP_KEEPCNT, kKeepCount);
 }
 
+DurationNs round_trip_ns(boost::asio::ip::tcp::socket& socket) {
+  tcp_info info{};
+  socklen_t bytes = sizeof info;
+  if (getsockopt(socket.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0) return 0;
+  return static_cast<DurationNs>(info.tcpi_rtt) * kMicrosecondNs;
+}
+
 control::CloseKind close_kind_of(const error_code& error) {
   const bool ended = error == asio::error::eof || error == asio::error::connection_reset ||
                      error == asio::error::broken_pipe;

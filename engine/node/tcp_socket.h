@@ -5,6 +5,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "base/endpoint.h"
+#include "base/time.h"
 #include "engine/control/peer_control.h"
 
 namespace ringwire::node {
@@ -14,6 +15,8 @@ namespace ringwire::node {
 [[nodiscard]] bool has_address(const Endpoint& endpoint);
 /// No delay, and a silent connection ends after 10 s by the kernel's own means.
 void tune(boost::asio::ip::tcp::socket& socket);
+/// As the kernel measured it so far; 0 when it does not tell.
+[[nodiscard]] DurationNs round_trip_ns(boost::asio::ip::tcp::socket& socket);
 /// Only an end that the other side sent (FIN, RST) tells that its process is gone.
 [[nodiscard]] control::CloseKind close_kind_of(const boost::system::error_code& error);
 

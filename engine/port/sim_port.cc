@@ -71,6 +71,7 @@ void SimNetwork::advance(TimeNs now) {
   RW_CHECK(now >= now_ns_);
   while (!arrivals_.empty() && arrivals_.front().at_ns <= now) {
     const std::uint32_t flight = arrivals_.front().flight;
+    flights_[flight].arrived_ns = arrivals_.front().at_ns;
     std::pop_heap(arrivals_.begin(), arrivals_.end(), Arrival::is_later);
     arrivals_.pop_back();
     deliver(flight);
@@ -112,6 +113,10 @@ void SimNetwork::send(PathState& path, const Endpoint& from, const Endpoint& to,
     arrival_ns = std::max(arrival_ns, path.last_arrival_ns);
     path.last_arrival_ns = arrival_ns;
   }
+  if (!pass_link(to, bytes.size() + headers_bytes, arrival_ns)) {
+    ++counters_.link_queue_full;
+    return;
+  }
   launch(arrival_ns, from, to, bytes, options.corrupt);
   if (!happens(random_, options.duplicate)) return;
   ++counters_.duplicated;
@@ -130,6 +135,22 @@ bool SimNetwork::pass_bottleneck(PathState& path, std::size_t bytes, TimeNs& dep
   return true;
 }
 
+void SimNetwork::set_link(const Endpoint& to, const SimLink& link) { links_[to].options = link; }
+
+bool SimNetwork::pass_link(const Endpoint& to, std::size_t bytes, TimeNs& arrival_ns) {
+  const auto found = links_.find(to);
+  if (found == links_.end() || found->second.options.bytes_per_s == 0) return true;
+  LinkState& link = found->second;
+  const auto ns_per_s = static_cast<Wide>(kSecondNs);
+  const TimeNs start_ns = std::max(arrival_ns, link.busy_until_ns);
+  const auto wait_ns = static_cast<Wide>(start_ns - arrival_ns);
+  if (wait_ns * link.options.bytes_per_s / ns_per_s + bytes > link.options.queue_bytes)
+    return false;
+  link.busy_until_ns = start_ns + static_cast<TimeNs>(bytes * ns_per_s / link.options.bytes_per_s);
+  arrival_ns = link.busy_until_ns;
+  return true;
+}
+
 void SimNetwork::launch(TimeNs at_ns, const Endpoint& from, const Endpoint& to,
                         std::span<const std::byte> bytes, double corrupt) {
   if (free_flight_ == kNone) {
@@ -139,7 +160,7 @@ void SimNetwork::launch(TimeNs at_ns, const Endpoint& from, const Endpoint& to,
   const std::uint32_t index = free_flight_;
   Flight& flight = flights_[index];
   free_flight_ = flight.next;
-  flight = {static_cast<std::uint32_t>(bytes.size()), kNone, from, to};
+  flight = {static_cast<std::uint32_t>(bytes.size()), kNone, 0, from, to};
   std::memcpy(bytes_of(index), bytes.data(), bytes.size());
   if (happens(random_, corrupt)) {
     ++counters_.corrupted;
@@ -196,7 +217,9 @@ std::size_t SimPort::rx_burst(std::span<RxPacket> packets) {
     const std::uint32_t index = pop(waiting_);
     const SimNetwork::Flight& flight = network_.flights_[index];
     waiting_bytes_ -= charge_of(flight.bytes);
-    packets[count++] = {{network_.bytes_of(index), flight.bytes}, flight.source};
+    packets[count++] = {{network_.bytes_of(index), flight.bytes},
+                        flight.source,
+                        network_.now_ns_ - flight.arrived_ns};
     counters_.rx_bytes += flight.bytes;
     push(handed_out_, index);
   }

@@ -43,6 +43,12 @@ struct SimPath {
   Direction direction = Direction::kOpen;        ///< kCut: nothing gets through
 };
 
+/// The last link to one end point, which all paths to it share: where an incast queues.
+struct SimLink {
+  std::uint64_t bytes_per_s = 0;         ///< 0: no bottleneck
+  std::uint64_t queue_bytes = 1U << 20;  ///< that may wait
+};
+
 /// What became of packets, by reason; single-writer.
 struct SimCounters {
   std::uint64_t sent = 0;
@@ -51,6 +57,7 @@ struct SimCounters {
   std::uint64_t too_large = 0;
   std::uint64_t lost = 0;
   std::uint64_t path_queue_full = 0;
+  std::uint64_t link_queue_full = 0;
   std::uint64_t corrupted = 0;
   std::uint64_t duplicated = 0;
   std::uint64_t reordered = 0;
@@ -87,6 +94,9 @@ class SimNetwork {
   void set_default_path(const SimPath& path);
   /// Cold. One direction; packets already under way keep what was drawn for them.
   void set_path(const Endpoint& from, const Endpoint& to, const SimPath& path);
+  /// Cold. The link that all packets to `to` go over, after their path. Its order is that of
+  /// sending.
+  void set_link(const Endpoint& to, const SimLink& link);
   /// What set_path or set_default_path said.
   [[nodiscard]] SimPath path(const Endpoint& from, const Endpoint& to) const;
 
@@ -105,6 +115,7 @@ class SimNetwork {
   struct Flight {
     std::uint32_t bytes = 0;
     std::uint32_t next = kNone;  ///< in a receive queue, or in the free list
+    TimeNs arrived_ns = 0;
     Endpoint source;
     Endpoint target;
   };
@@ -123,7 +134,13 @@ class SimNetwork {
     TimeNs last_arrival_ns = 0;
   };
 
+  struct LinkState {
+    SimLink options;
+    TimeNs busy_until_ns = 0;
+  };
+
   PathState& path_state(const Endpoint& from, const Endpoint& to);
+  [[nodiscard]] bool pass_link(const Endpoint& to, std::size_t bytes, TimeNs& arrival_ns);
   void send(PathState& path, const Endpoint& from, const Endpoint& to,
             std::span<const std::byte> bytes);
   [[nodiscard]] bool pass_bottleneck(PathState& path, std::size_t bytes, TimeNs& departure_ns);
@@ -141,6 +158,7 @@ class SimNetwork {
   std::uint64_t sent_count_ = 0;
   SimPath default_path_;
   std::map<std::pair<Endpoint, Endpoint>, PathState> paths_;
+  std::map<Endpoint, LinkState> links_;
   std::map<Endpoint, SimPort*> ports_;
   std::unique_ptr<std::byte[]> memory_;
   std::vector<Flight> flights_;

@@ -34,7 +34,9 @@ struct SessionConfig {
   std::uint64_t peer_receive_queue_bytes = 64 * 1024;  ///< bytes in flight never exceed this
   std::uint32_t message_slots = 4'096;  ///< per direction; a power of two, the same at both ends
   DurationNs initial_rtt_ns = kMillisecondNs;  ///< e.g. as measured by the control connection
-  std::uint64_t seed = 0;                      ///< jitter only
+  DurationNs idle_rtt_ns =
+      0;  ///< of the path without a queue, e.g. the control connection's; 0: unknown
+  std::uint64_t seed = 0;  ///< jitter only
 };
 
 struct OutgoingMessage {

@@ -207,7 +207,11 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
     }
   }
   if (largest_acked >= congestion.round_end()) {
-    if (congestion.end_round(sent.next_number(), rtt.minimum_ns())) ++counters.congestion_events;
+    // Senders that never met an idle path would take each other's queue for its length, and those
+    // that did would give way to them.
+    const DurationNs path_ns =
+        config.idle_rtt_ns > 0 ? std::min(rtt.minimum_ns(), config.idle_rtt_ns) : rtt.minimum_ns();
+    if (congestion.end_round(sent.next_number(), path_ns)) ++counters.congestion_events;
     held_back = false;
   }
   return ItemVerdict::kOk;

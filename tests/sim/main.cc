@@ -4,7 +4,7 @@
 //   ringwire-sim --seed S [--faults LIST] [--trace]     one of them, perhaps with fewer faults
 //   ringwire-sim --world NAME [--trace]                 one written by hand
 //   ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]
-//   ringwire-sim --figure hours
+//   ringwire-sim --figure hours|paths
 //
 // Exit status 0 when nothing was violated, 1 when something was, 2 for wrong usage.
 #include <unistd.h>
@@ -20,6 +20,7 @@
 #include "tests/sim/figures.h"
 #include "tests/sim/minimise.h"
 #include "tests/sim/mutant_run.h"
+#include "tests/sim/path_figures.h"
 #include "tests/sim/world.h"
 
 namespace {
@@ -47,7 +48,7 @@ int usage() {
                "       ringwire-sim --seed S [--faults LIST] [--trace]\n"
                "       ringwire-sim --world NAME [--trace]\n"
                "       ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]\n"
-               "       ringwire-sim --figure hours\n"
+               "       ringwire-sim --figure hours|paths\n"
                "worlds:");
   for (const Directed& directed : directed_worlds())
     std::fprintf(stderr, " %s", directed.name.c_str());
@@ -177,6 +178,7 @@ int main(int count, char** words) {
   Arguments arguments;
   if (!parse(count, words, arguments)) return usage();
   if (arguments.mutants) return run_mutants(arguments.mutant_run);
+  if (arguments.figure == "paths") return print_path_figures() ? 0 : 1;
   if (!arguments.figure.empty()) return arguments.figure == "hours" ? figure_hours() : usage();
   if (!arguments.world.empty()) {
     for (const Directed& directed : directed_worlds())
