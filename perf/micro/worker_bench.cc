@@ -23,7 +23,7 @@ class IdleWorker {
     WorkerConfig config;
     worker_ = std::make_unique<Worker>(config, *port_, commands_, notices_, now_);
     for (std::int64_t count = 0; count < attachments; ++count) {
-      programs_.push_back(std::make_unique<sim::ProgramChannel>(1));
+      programs_.push_back(std::make_unique<sim::ProgramChannel>(1, 1, 0));
       const auto index = static_cast<std::uint32_t>(count);
       Command command = AddChannel{index, programs_.back()->engine(), {1, index + 1U}, 0, 0, 1};
       while (!commands_.try_push(command)) turn();
