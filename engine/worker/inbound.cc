@@ -23,6 +23,9 @@ bool to_channel(const wire::MessageHeader& header) {
 /// InMessage::copied_bytes of a message that is whole and was counted.
 constexpr std::uint64_t kCounted = ~std::uint64_t{0};
 
+/// So long may none of those that wait for large memory get it before what holds some is sent back.
+constexpr DurationNs kLargePatienceNs = 100 * kMillisecondNs;
+
 bool handed_out(const InMessage& message) { return message.deliveries != 0; }
 
 }  // namespace
@@ -303,7 +306,10 @@ bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* pay
       std::memcpy(message.key_extent.data, key, message.key_bytes);
     }
   }
-  if (const auto extent = core_.pool(message.domain).take(total)) {
+  // Behind those that wait already: one that takes what is just free would pass them by.
+  if (memory_short()) {
+    ask_large(in, total);
+  } else if (const auto extent = core_.pool(message.domain).take(total)) {
     give_extent(in, *extent);
   } else {
     ask_large(in, total);
@@ -314,6 +320,7 @@ bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* pay
 void Inbound::ask_large(std::uint32_t in, std::uint64_t bytes) {
   InMessage& message = core_.ins[in];
   message.large_request = std::uint64_t{message.generation} << 32 | (in + 1);
+  if (large_waiting_++ == 0) large_since_ns_ = core_.now;
   core_.tell(
       NeedLarge{message.domain, ipc::ExtentPool::large_file_bytes(bytes), message.large_request});
 }
@@ -345,6 +352,8 @@ void Inbound::on_large(std::uint64_t request, DomainIndex domain, std::uint32_t 
   const std::uint64_t total = message.key_room + message.header.payload_bytes;
   if (const auto extent = core_.pool(domain).take(total)) {
     message.large_request = 0;
+    --large_waiting_;
+    large_since_ns_ = core_.now;
     give_extent(in, *extent);
   }
 }
@@ -355,7 +364,26 @@ void Inbound::on_large_refused(std::uint64_t request, Reason reason) {
   InMessage& message = core_.ins[in];
   if (message.large_request != request || message.state != InState::kReceiving) return;
   message.large_request = 0;
+  --large_waiting_;
   finish(in, Ending::kFailed, reason);
+}
+
+TimeNs Inbound::next_deadline_ns() const {
+  const bool due = large_waiting_ != 0 && core_.counters.held_now != 0;
+  return due ? large_since_ns_ + kLargePatienceNs : kNeverNs;
+}
+
+// A large message that is here may be held for an elder that waits for the very memory that it
+// has: it goes back to its sender, which sends it again behind the elder.
+void Inbound::on_time() {
+  if (next_deadline_ns() > core_.now) return;
+  large_since_ns_ = core_.now;
+  for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
+    const InMessage& message = core_.ins[in];
+    if (message.state == InState::kHeld && !message.extent.empty() &&
+        message.extent.size_class == ipc::kLargeClass)
+      finish(in, Ending::kFailed, Reason::kNoMemory);
+  }
 }
 
 void Inbound::copy_some() {
@@ -469,8 +497,7 @@ void Inbound::settle(std::uint32_t in, Ending ending, Reason reason) {
   }
   if (message.link_index == kNone || message.header.level == Level::kNone) return;
   Link& link = core_.links[message.link_index];
-  if ((link.session_epoch != message.link_epoch && !RW_MUTANT(69)) || link.session == nullptr)
-    return;
+  if (link.session_epoch != message.link_epoch || link.session == nullptr) return;
   link.session->settle(message.number, ending, reason);
 }
 
@@ -495,7 +522,10 @@ void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
 
 void Inbound::drop(std::uint32_t in) {
   InMessage& message = core_.ins[in];
-  if (message.large_request != 0) core_.tell(CancelLarge{message.large_request});
+  if (message.large_request != 0) {
+    core_.tell(CancelLarge{message.large_request});
+    --large_waiting_;
+  }
   if (message.local) std::erase(copying_, in);
   if (!message.local && message.link_index != kNone) {
     Link& link = core_.links[message.link_index];

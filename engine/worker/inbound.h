@@ -42,6 +42,11 @@ class Inbound {
   void copy_some();
   [[nodiscard]] bool copying() const { return !copying_.empty(); }
 
+  /// Messages wait for large memory: what is free goes back, so that they get it in their order.
+  [[nodiscard]] bool memory_short() const { return large_waiting_ != 0; }
+  void on_time();
+  [[nodiscard]] TimeNs next_deadline_ns() const;
+
  private:
   struct Source {
     std::uint32_t link_index = kNone;  ///< kNone: local
@@ -73,6 +78,8 @@ class Inbound {
                                           transport::MessageNumber number) const;
 
   Core& core_;
+  std::uint32_t large_waiting_ = 0;                   ///< NeedLarge under way
+  TimeNs large_since_ns_ = 0;                         ///< none of them was answered since
   std::array<std::uint32_t, kMaxServices> in_use_{};  ///< records of messages, by service
   std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet
 };

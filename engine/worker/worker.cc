@@ -353,9 +353,11 @@ void Worker::State::keep_house() {
   if (core.now < house_at_ns) return;
   house_at_ns = core.now + kRetryNs;
   groups.on_time();
+  inbound.on_time();
   for (const auto& pool : core.pools) {
     if (!pool) continue;
-    while (const std::uint32_t file = pool->evict_idle_large(core.now - kIdleLargeNs))
+    const DurationNs idle = inbound.memory_short() ? 0 : kIdleLargeNs;
+    while (const std::uint32_t file = pool->evict_idle_large(core.now - idle))
       core.tell(ReturnFile{file});
   }
   check_drained();
@@ -403,7 +405,11 @@ TimeNs Worker::next_deadline_ns() const {
   if (state.channels.blocked() || state.groups.blocked())
     next = std::min(next, core.now + Channels::kBlockedNapNs);
   for (const auto& pool : core.pools)
-    if (pool && pool->free_large_bytes() != 0) next = std::min(next, core.now + kIdleLargeNs / 4);
+    if (pool && pool->free_large_bytes() != 0)
+      next = std::min(next, state.inbound.memory_short() ? std::max(state.house_at_ns, core.now)
+                                                         : core.now + kIdleLargeNs / 4);
+  if (const TimeNs due = state.inbound.next_deadline_ns(); due != kNeverNs)
+    next = std::min(next, std::max(due, state.house_at_ns));
   if (core.draining && !core.drained_told) next = std::min(next, state.house_at_ns);
   return next;
 }
