@@ -167,7 +167,7 @@ bool Sender::on_grant(const wire::GrantItem& grant) {
   if (slot.ended || slot.withdrawn || grant.fragments <= slot.confirmed) return true;
   const std::uint32_t index = index_of(slot);
   if (early_ == index) early_ = kNoIndex;
-  slot.confirmed = std::min(grant.fragments + (RW_MUTANT(30) ? 1 : 0), slot.fragment_count);
+  slot.confirmed = RW_MUTANT(30) ? slot.fragment_count : grant.fragments;
   slot.granted = std::max(slot.granted, slot.confirmed);
   if (slot.bulk.list == 0 && slot.next_fragment < slot.granted) large_.push_back(slots_, index);
   return true;

@@ -106,8 +106,7 @@ bool Session::State::on_mixed(const wire::FrameHeader& header, std::span<const s
       return false;
     }
     if (closed) break;  // by the peer
-    eliciting |= type != ItemType::kAck && type != ItemType::kClose &&
-                 !(RW_MUTANT(7) && type == ItemType::kResult);
+    eliciting |= type != ItemType::kAck && type != ItemType::kClose;
   }
   counters.bytes_received += packet.size();
   received_packet(header, eliciting);
@@ -159,7 +158,7 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
 void Session::State::received_packet(const wire::FrameHeader& header, bool eliciting) {
   ++counters.packets_received;
   const bool in_order = header.packet_number == received.largest() + 1;
-  received.mark(header.packet_number, now - waited);
+  if (in_order || !RW_MUTANT(7)) received.mark(header.packet_number, now - waited);
   if (!eliciting) return;
   ack_due = true;
   // A gap is news that the sender can use at once (RFC 9000 13.2.1).

@@ -60,10 +60,9 @@ void Groups::remove_channel(ChannelIndex index) {
   for (const std::uint32_t at : channel.consumers) end_consumer(at);
   channel.consumers.clear();
   // Newest first to the front of the group, so that the oldest ends up first.
-  for (std::uint32_t in = RW_MUTANT(79) ? channel.held.front() : channel.held.back();
-       in != kNone;) {
+  for (std::uint32_t in = channel.held.back(); in != kNone;) {
     InMessage& message = core_.ins[in];
-    const std::uint32_t older = RW_MUTANT(79) ? message.link.next : message.link.previous;
+    const std::uint32_t older = message.link.previous;
     if ((message.header.flags & (wire::kReply | wire::kToOrigin)) == 0) {
       channel.held.remove(core_.ins, in);
       redeliver(in);
@@ -121,7 +120,7 @@ void Groups::put_back(IndexList<InMessage>& list, std::uint32_t in) {
     const InMessage& other = core_.ins[at];
     const MessageId& before = other.header.id;
     if (other.deliveries == 0 || before.attachment != id.attachment ||
-        before.channel != id.channel || before.sequence > id.sequence)
+        before.channel != id.channel || (before.sequence > id.sequence) != RW_MUTANT(79))
       break;
     at = IndexList<InMessage>::next(core_.ins, at);
   }

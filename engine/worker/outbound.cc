@@ -552,7 +552,7 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
   }
   if (ending == Ending::kUnknown && reason == Reason::kSessionLost && !RW_MUTANT(90))
     message.maybe_handed = true;
-  if (reason == Reason::kSessionLost) {
+  if (reason == Reason::kSessionLost && !RW_MUTANT(69)) {
     if (message.cancel_asked || message.header.level == Level::kNone)
       return ended(out, ending, message.cancel_asked ? Reason::kCancelled : reason);
     lost_.push_back(out);  // its elders may come later in this batch: routed in order at its end
@@ -994,10 +994,11 @@ void Outbound::on_session_end() {
   std::vector<std::uint32_t> lost(lost_);
   lost_.clear();
   std::sort(lost.begin(), lost.end(), [this](std::uint32_t left, std::uint32_t right) {
-    return (core_.outs[left].order < core_.outs[right].order) != RW_MUTANT(103);
+    return core_.outs[left].order < core_.outs[right].order;
   });
   for (const std::uint32_t out : lost) core_.outs[out].state = OutState::kFree;
   for (const std::uint32_t out : lost) {
+    if (RW_MUTANT(103) && out == lost.front()) continue;
     core_.outs[out].tried = 0;
     route(out);
   }

@@ -129,6 +129,7 @@ WorldOptions long_and_lossy() {
   options.max_packet_bytes = 1'200;
   options.safety_ns = 20 * kSecondNs;
   options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.02});
+  options.only_loss = true;
   return options;
 }
 
@@ -136,11 +137,166 @@ WorldOptions many_announced() {
   WorldOptions options = calm();
   options.servers = 1;
   options.secondaries = 0;
-  options.messages = 200;
+  options.messages = 400;
   options.window = 30;
   options.large_chance = 1;
-  options.large_bytes = 120'000;
+  options.large_bytes = 130'000;
   options.call_chance = 0.5;
+  return options;
+}
+
+/// More fits into the path than one grant allows.
+WorldOptions wide_path() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.messages = 4;
+  options.window = 1;
+  options.large_chance = 1;
+  options.large_bytes = 16'000'000;
+  options.delay_ns = 2 * kMs;
+  options.bytes_per_s = 12'500'000'000;
+  options.queue_bytes = 64u << 20;
+  options.receive_queue_bytes = 16u << 20;
+  return options;
+}
+
+WorldOptions gaps_in_sequence() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.messages = 900;
+  options.window = 1;
+  options.sequence_jump_chance = 0.3;
+  return options;
+}
+
+/// Elders time out while they wait for memory; the small ones behind them wait for the elders.
+WorldOptions local_elders_end() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.clients = 3;
+  options.local_clients = true;
+  options.keys = 1;
+  options.messages = 60;
+  options.window = 12;
+  options.large_chance = 0.3;
+  options.large_bytes = 5'000'000;
+  options.memory_bytes = 6'000'000;
+  options.deadline_chance = 0.4;
+  return options;
+}
+
+/// Sessions end while large messages are on their way, and their senders give them up.
+WorldOptions sessions_end_in_the_middle() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.clients = 2;
+  options.messages = 60;
+  options.window = 10;
+  options.large_chance = 0.5;
+  options.large_bytes = 2'000'000;
+  options.bytes_per_s = 60'000'000;
+  options.deadline_chance = 0.6;
+  options.cancel_chance = 0.2;
+  for (std::uint32_t at = 0; at < 16; ++at)
+    options.faults.push_back(
+        {FaultKind::kControlReset, (5 + 9 * at) * kMs, kMs, at % 2, 2 + at / 2 % 2, 0});
+  return options;
+}
+
+/// One key, whose consumers die, stop serving and come back while others of it wait.
+WorldOptions consumers_come_and_go() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.clients = 2;
+  options.keys = 1;
+  options.consumers = 1;
+  options.messages = 300;
+  options.window = 60;
+  options.work_ns = 2 * kMs;
+  options.retry_chance = 0.3;
+  options.accepted_chance = 0.3;
+  options.program_grace_ns = 15 * kMs;
+  for (std::uint32_t at = 0; at < 6; ++at) {
+    options.faults.push_back(
+        {FaultKind::kProgramCrash, (6 + 30 * at) * kMs, 24 * kMs, at % 2, 0, 0});
+    options.faults.push_back({FaultKind::kAway, (20 + 30 * at) * kMs, 24 * kMs, at % 2, 0, 0});
+  }
+  return options;
+}
+
+/// An engine drains while messages have just come back to it from a dead program.
+WorldOptions drains_what_came_back() {
+  WorldOptions options = calm();
+  options.servers = 3;
+  options.clients = 2;
+  options.consumers = 1;
+  options.keys = 4;
+  options.messages = 400;
+  options.window = 60;
+  options.work_ns = 3 * kMs;
+  for (std::uint32_t at = 0; at < 6; ++at) {
+    options.faults.push_back(
+        {FaultKind::kProgramCrash, (5 + 25 * at) * kMs, 20 * kMs, at % 3, 0, 0});
+    options.faults.push_back({FaultKind::kDrain, (6 + 25 * at) * kMs, 5 * kMs, at % 3, 0, 0});
+  }
+  return options;
+}
+
+/// Callers stand still with more answers than their queue holds, time out, and die.
+WorldOptions callers_stand_still_and_die() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.clients = 4;
+  options.messages = 600;
+  options.window = 300;
+  options.call_chance = 1;
+  options.deadline_chance = 0.5;
+  options.message_slots = 1'024;
+  options.work_ns = 40 * kMs;
+  for (std::uint32_t at = 0; at < 4; ++at) {
+    options.faults.push_back({FaultKind::kClientStop, 6 * kMs, 90 * kMs, at, 0, 0});
+    options.faults.push_back({FaultKind::kClientStop, 110 * kMs, 60 * kMs, at, 0, 0});
+  }
+  options.faults.push_back({FaultKind::kClientCrash, 130 * kMs, kMs, 0, 0, 0});
+  options.faults.push_back({FaultKind::kClientCrash, 30 * kMs, kMs, 1, 0, 0});
+  return options;
+}
+
+/// Answers are lost for a while, so that calls are processed, time out, or lose their caller.
+WorldOptions answers_get_lost() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.clients = 4;
+  options.messages = 300;
+  options.window = 40;
+  options.call_chance = 1;
+  options.deadline_chance = 0.5;
+  options.large_chance = 0.3;
+  options.large_bytes = 60'000;
+  options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.3});
+  for (std::uint32_t at = 0; at < 3; ++at)
+    options.faults.push_back({FaultKind::kClientCrash, (12 + 11 * at) * kMs, kMs, at, 0, 0});
+  return options;
+}
+
+/// What is cancelled is at a node that stands still; the rest of its key goes on elsewhere.
+WorldOptions cancelled_at_a_hung_node() {
+  WorldOptions options = calm();
+  options.servers = 3;
+  options.clients = 2;
+  options.secondaries = 2;
+  options.keys = 2;
+  options.messages = 300;
+  options.window = 30;
+  options.cancel_chance = 0.5;
+  options.pause_ns = kMs;
+  options.safety_ns = 800 * kMs;
+  for (std::uint32_t at = 0; at < 3; ++at)
+    options.faults.push_back({FaultKind::kPause, (10 + 220 * at) * kMs, 200 * kMs, at, 0, 0});
   return options;
 }
 
@@ -164,6 +320,16 @@ std::vector<Directed> directed_worlds() {
       {"nobody_serves_there", "a node without programs, with local senders", nobody_serves_there()},
       {"long_and_lossy", "more packets than any window, some of them lost", long_and_lossy()},
       {"many_announced", "more announced messages than may be open at once", many_announced()},
+      {"wide_path", "more is under way than one grant allows", wide_path()},
+      {"gaps_in_sequence", "sequence numbers that pass the duplicate window many times",
+       gaps_in_sequence()},
+      {"local_elders_end", "elders end while they wait for memory", local_elders_end()},
+      {"sessions_end_in_the_middle", "of large messages", sessions_end_in_the_middle()},
+      {"consumers_come_and_go", "with one key between them", consumers_come_and_go()},
+      {"drains_what_came_back", "from a dead program", drains_what_came_back()},
+      {"callers_stand_still_and_die", "with full queues", callers_stand_still_and_die()},
+      {"answers_get_lost", "and their callers die", answers_get_lost()},
+      {"cancelled_at_a_hung_node", "and the rest goes on elsewhere", cancelled_at_a_hung_node()},
   };
 }
 

@@ -59,7 +59,7 @@ void limit_cpu() {
                                                           : draw_options(world - directed.size());
     const Verdict verdict = World(options).run();
     if (verdict.violations.empty()) continue;
-    dprintf(pipe_end, "%s\n", verdict.violations.front().c_str());
+    dprintf(pipe_end, "%.200s\n", verdict.violations.front().c_str());
     _exit(1);
   }
   _exit(0);

@@ -14,6 +14,8 @@ namespace {
 
 /// What a turn costs: who did work has the next one so much later.
 constexpr DurationNs kTurnNs = 5 * kMicrosecondNs;
+/// Beyond the first of each class and worker.
+constexpr std::uint64_t kMoreClassFiles = 8;
 
 }  // namespace
 
@@ -122,7 +124,7 @@ void Node::crash() {
   own_files_.clear();
   large_needs_.clear();
   class_needs_.clear();
-  used_bytes_ = own_bytes_ = 0;
+  class_bytes_ = large_bytes_ = own_bytes_ = 0;
 }
 
 void Node::begin_drain() {
@@ -290,13 +292,19 @@ void Node::on_notice(std::uint32_t at, worker::Notice& notice) {
     else
       large_needs_.push_back({at, *large});
     retry_needs();
+    stage_.trace(
+        "node %u wants a large extent of %llu bytes, request %llx; %llu in use, %zu waiting", index,
+        static_cast<unsigned long long>(large->bytes),
+        static_cast<unsigned long long>(large->request),
+        static_cast<unsigned long long>(large_bytes_), large_needs_.size());
   } else if (const auto* cancel = std::get_if<worker::CancelLarge>(&notice)) {
     std::erase_if(large_needs_, [&](const LargeNeed& other) {
       return other.worker == at && other.need.request == cancel->request;
     });
     retry_needs();
   } else if (const auto* returned = std::get_if<worker::ReturnFile>(&notice)) {
-    used_bytes_ -= file_bytes_[returned->file];
+    large_bytes_ -= file_bytes_[returned->file];
+    stage_.trace("node %u gives a large extent back", index);
     file_bytes_.erase(returned->file);
     files_.erase(returned->file);
     retry_needs();
@@ -322,20 +330,22 @@ void Node::add_file(std::uint32_t at, std::uint16_t size_class, std::uint64_t by
   auto& data = files_[number];
   data.reset(new std::byte[bytes]);
   file_bytes_[number] = bytes;
-  used_bytes_ += bytes;
+  (size_class == ipc::kLargeClass ? large_bytes_ : class_bytes_) += bytes;
   command(at, worker::AddExtentFile{domain, number, data.get(), bytes, size_class, request});
 }
 
 void Node::retry_needs() {
-  const std::uint64_t bound = stage_.options.memory_bytes + workers_.size() *
-                                                                ipc::kExtentClassBytes.size() *
-                                                                ipc::kClassFileBytes;
-  while (!class_needs_.empty() && used_bytes_ + own_bytes_ + ipc::kClassFileBytes <= bound) {
+  // Files of small extents have a budget of their own here: they are never given back, so that in
+  // one with the large ones they would keep those out for ever.
+  const std::uint64_t class_bound =
+      (workers_.size() * ipc::kExtentClassBytes.size() + kMoreClassFiles) * ipc::kClassFileBytes;
+  while (!class_needs_.empty() && class_bytes_ + ipc::kClassFileBytes <= class_bound) {
     const auto [at, need] = class_needs_.front();
     class_needs_.pop_front();
     add_file(at, need.size_class, ipc::kClassFileBytes, 0, need.domain);
   }
-  while (!large_needs_.empty() && used_bytes_ + large_needs_.front().need.bytes <= bound) {
+  while (!large_needs_.empty() &&
+         large_bytes_ + large_needs_.front().need.bytes <= stage_.options.memory_bytes) {
     const LargeNeed large = large_needs_.front();
     large_needs_.pop_front();
     add_file(large.worker, ipc::kLargeClass, large.need.bytes, large.need.request,

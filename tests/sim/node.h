@@ -85,7 +85,10 @@ class Node final : public Manager::Host {
   [[nodiscard]] const std::vector<std::unique_ptr<worker::WorkerSnapshot>>& snapshots() const {
     return snapshots_;
   }
-  [[nodiscard]] std::uint64_t memory_bytes() const { return used_bytes_ + own_bytes_; }
+  /// Of received messages: all files that the node and its workers have made.
+  [[nodiscard]] std::uint64_t memory_bytes() const {
+    return class_bytes_ + large_bytes_ + own_bytes_;
+  }
   [[nodiscard]] std::size_t channels_going() const { return leaving_.size(); }
   [[nodiscard]] std::uint64_t turns() const { return turns_; }
   [[nodiscard]] std::uint64_t turns_of(std::uint32_t worker) const {
@@ -152,7 +155,8 @@ class Node final : public Manager::Host {
   std::map<std::uint32_t, std::uint64_t> file_bytes_;
   std::map<std::uint32_t, std::unique_ptr<ipc::MemoryFile>> own_files_;
   std::uint32_t next_file_ = 1;
-  std::uint64_t used_bytes_ = 0;
+  std::uint64_t class_bytes_ = 0;
+  std::uint64_t large_bytes_ = 0;
   std::uint64_t own_bytes_ = 0;
   std::deque<LargeNeed> large_needs_;
   std::deque<std::pair<std::uint32_t, worker::NeedClassFile>> class_needs_;

@@ -79,6 +79,7 @@ struct WorldOptions {
   bool nested_calls = false;  ///< who gets a call of service 0 calls service 1 elsewhere first
   bool service_per_client = false;  ///< client n sends to service n only
   bool stuck_service = false;       ///< consumers of service 1 stand still until the world heals
+  bool only_loss = false;           ///< no other fault: what is sent again is compared with it
   std::int32_t barren_node = -1;    ///< nobody ever serves there
 
   // limits of each engine

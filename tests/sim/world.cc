@@ -4,6 +4,8 @@
 #include <map>
 #include <utility>
 
+#include "engine/transport/limits.h"
+#include "ipc/extent_pool.h"
 #include "ring/placement.h"
 #include "tests/sim/program.h"
 
@@ -172,27 +174,46 @@ Verdict World::verdict() const {
 
 void World::sample() {
   if (sampling_) {
+    // The answers came with the turns of this step, but for engines that stand still.
+    sampling_ = false;
     for (const auto& node : stage_.nodes) {
       if (!node->alive) continue;
-      for (const auto& snapshot : node->snapshots()) {
-        if (!snapshot) continue;
-        const worker::WorkerCounters& counters = snapshot->counters;
-        if (counters.taken !=
-            counters.done + counters.failed + counters.unknown + counters.in_flight_now)
-          oracle_.violation("taken is not done + failed + unknown + in flight at node " +
-                            std::to_string(node->index));
-        for (const worker::SessionSnapshot& session : snapshot->sessions)
-          if (session.bytes_in_flight > options_.receive_queue_bytes + options_.max_packet_bytes)
-            oracle_.violation("more is in flight than the peer's receive queue holds, at node " +
-                              std::to_string(node->index));
-      }
+      if (node->memory_bytes() > memory_bound())
+        oracle_.violation("memory is over its bound at node " + std::to_string(node->index));
+      for (const auto& snapshot : node->snapshots())
+        if (snapshot) check_snapshot(node->index, *snapshot);
     }
   }
   if (stage_.now < sample_at_) return;
   sample_at_ = stage_.now + kSampleNs;
+  // Where nothing happened since, there is nothing to look at.
+  const std::uint64_t happened = oracle_.totals().sent + oracle_.totals().delivered;
+  if (happened == sampled_) return;
+  sampled_ = happened;
   sampling_ = true;
   for (auto& node : stage_.nodes)
     if (node->alive) node->ask_snapshots();
+}
+
+/// What a node may hold for received messages: large ones within their budget; of small ones what
+/// the credit of all sessions allows, in extents of up to four times what is charged for.
+std::uint64_t World::memory_bound() const {
+  const std::uint64_t sessions = stage_.nodes.size() * options_.workers * options_.workers;
+  const std::uint64_t credit = sessions * options_.services * transport::kMaxWindowBytes * 4;
+  const std::uint64_t class_files =
+      (options_.workers * ipc::kExtentClassBytes.size() + 8) * ipc::kClassFileBytes;
+  return options_.memory_bytes + class_files + credit;
+}
+
+void World::check_snapshot(std::uint32_t node, const worker::WorkerSnapshot& snapshot) {
+  const worker::WorkerCounters& counters = snapshot.counters;
+  if (counters.taken != counters.done + counters.failed + counters.unknown + counters.in_flight_now)
+    oracle_.violation("taken is not done + failed + unknown + in flight at node " +
+                      std::to_string(node));
+  for (const worker::SessionSnapshot& session : snapshot.sessions)
+    if (session.bytes_in_flight > options_.receive_queue_bytes + options_.max_packet_bytes)
+      oracle_.violation("more is in flight than the peer's receive queue holds, at node " +
+                        std::to_string(node));
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -213,6 +234,7 @@ void World::settle_down() {
   }
   if (!oracle_.violations().empty()) return;
   oracle_.at_end(stage_.engines_died);
+  if (options_.only_loss) check_repeats();
   check_idle();
 }
 
@@ -251,6 +273,20 @@ std::string World::unsettled() const {
     }
   }
   return text;
+}
+
+/// Where packets are lost at random and nothing else befalls them, little more than those is sent
+/// again: half as much for what time-outs take for lost.
+void World::check_repeats() {
+  std::uint64_t taken_for_lost = 0;
+  for (const auto& node : stage_.nodes)
+    for (const auto& snapshot : node->snapshots())
+      for (const worker::SessionSnapshot& session : snapshot->sessions)
+        taken_for_lost += session.counters.packets_lost;
+  const std::uint64_t lost = network_.counters().lost;
+  if (taken_for_lost > lost + lost / 2 + 64)
+    oracle_.violation(std::to_string(taken_for_lost) + " packets were sent again, but only " +
+                      std::to_string(lost) + " lost");
 }
 
 /// At rest nothing is sent but the control connections' heartbeats, and nobody is awake.

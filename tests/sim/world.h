@@ -58,8 +58,10 @@ class World {
   void deliver_control();
   [[nodiscard]] bool all_ended() const;
   void sample();
+  void check_snapshot(std::uint32_t node, const worker::WorkerSnapshot& snapshot);
+  void check_repeats();
+  [[nodiscard]] std::uint64_t memory_bound() const;
   void settle_down();
-  void check_conservation();
   [[nodiscard]] std::string unsettled() const;
   void check_idle();
   [[nodiscard]] Verdict verdict() const;
@@ -86,6 +88,7 @@ class World {
   TimeNs start_;
   TimeNs sample_at_;
   bool sampling_ = false;
+  std::uint64_t sampled_ = 0;  ///< what had happened at the last sample
   std::uint64_t idle_steps_ = 0;
 
   std::vector<FaultEvent> faults_;  ///< by time
