@@ -164,10 +164,12 @@ bool Sender::on_grant(const wire::GrantItem& grant) {
   if (order > 0) return false;
   if (order < 0 || !slot.active) return true;
   if (!slot.announced || !slot.sent || grant.fragments > slot.fragment_count) return false;
-  if (slot.ended || slot.withdrawn || grant.fragments <= slot.confirmed) return true;
+  if (slot.ended || slot.withdrawn || grant.fragments <= slot.confirmed ||
+      (RW_MUTANT(30) && slot.confirmed > 0))
+    return true;
   const std::uint32_t index = index_of(slot);
   if (early_ == index) early_ = kNoIndex;
-  slot.confirmed = RW_MUTANT(30) ? slot.fragment_count : grant.fragments;
+  slot.confirmed = grant.fragments;
   slot.granted = std::max(slot.granted, slot.confirmed);
   if (slot.bulk.list == 0 && slot.next_fragment < slot.granted) large_.push_back(slots_, index);
   return true;

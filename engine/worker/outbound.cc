@@ -327,7 +327,7 @@ void Outbound::leave_chain(std::uint32_t out) {
   if (message.chain_older != kNone)
     core_.outs[message.chain_older].chain_newer = message.chain_newer;
   if (message.chain_newer != kNone) {
-    core_.outs[message.chain_newer].chain_older = message.chain_older;
+    core_.outs[message.chain_newer].chain_older = RW_MUTANT(112) ? kNone : message.chain_older;
   } else if (message.chain_older != kNone) {
     core_.chain_tail.put(message.chain_key, message.chain_older);
   } else {
@@ -340,7 +340,7 @@ void Outbound::leave_chain(std::uint32_t out) {
 std::uint64_t Outbound::predecessor_of(const OutMessage& message) const {
   if (message.chain_older == kNone || RW_MUTANT(93)) return 0;
   const OutMessage& elder = core_.outs[message.chain_older];
-  const bool there = (elder.node == message.node || RW_MUTANT(94)) &&
+  const bool there = elder.node == message.node &&
                      (elder.state == OutState::kSending || elder.state == OutState::kLocal);
   return there ? elder.header.id.sequence : 0;
 }
@@ -401,7 +401,8 @@ std::uint32_t Outbound::choose(OutMessage& message) {
 
 void Outbound::route(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
-  if (message.chain_older != kNone && core_.outs[message.chain_older].state == OutState::kWaiting)
+  if (message.chain_older != kNone && !RW_MUTANT(94) &&
+      core_.outs[message.chain_older].state == OutState::kWaiting)
     return wait(out, core_.outs[message.chain_older].waiting_for, 0);
   const std::uint32_t node = choose(message);
   if (node != ipc::kNoNode) return send_to(out, node);
@@ -751,11 +752,10 @@ void Outbound::recall_newer(std::uint32_t out) {
     message.header.flags |= wire::kRedelivered;
     message.state = OutState::kQueued;
     message.queued_link = link_index;
-    message.attempt += RW_MUTANT(111) ? 0 : 1;
+    ++message.attempt;
     ++core_.counters.retried;
     message.header.attempt = message.attempt;
-    RW_MUTANT(112) ? link.queue[message.service].push_back(core_.outs, at)
-                   : link.queue[message.service].push_front(core_.outs, at);
+    link.queue[message.service].push_front(core_.outs, at);
     link.waiting_services |= std::uint64_t{1} << message.service;
   }
 }
@@ -818,7 +818,7 @@ bool Outbound::report(ChannelIndex index) {
     ipc::OutcomeRecord record{};
     record.sequence = message.header.id.sequence;
     // A target is told by its name also when it never got there.
-    record.node = message.parent != kNone ? message.fixed_node : message.node;
+    record.node = message.parent != kNone || RW_MUTANT(111) ? message.fixed_node : message.node;
     record.ending = static_cast<std::uint8_t>(message.ending);
     record.reason = static_cast<std::uint8_t>(message.reason);
     record.level = static_cast<std::uint8_t>(message.ending == Ending::kDone ? message.header.level

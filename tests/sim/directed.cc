@@ -133,6 +133,14 @@ WorldOptions long_and_lossy() {
   return options;
 }
 
+/// Nothing is lost, so that nothing may be sent again.
+WorldOptions long_and_clean() {
+  WorldOptions options = long_and_lossy();
+  options.faults.clear();
+  options.safety_ns = kSecondNs;
+  return options;
+}
+
 WorldOptions many_announced() {
   WorldOptions options = calm();
   options.servers = 1;
@@ -165,9 +173,11 @@ WorldOptions gaps_in_sequence() {
   WorldOptions options = calm();
   options.servers = 1;
   options.secondaries = 0;
-  options.messages = 900;
+  options.messages = 6'000;
   options.window = 1;
-  options.sequence_jump_chance = 0.3;
+  options.work_ns = 20 * kMicrosecondNs;
+  options.sequence_jump_chance = 0.005;
+  options.sequence_jump_most = 16'000;
   return options;
 }
 
@@ -218,7 +228,8 @@ WorldOptions consumers_come_and_go() {
   options.work_ns = 2 * kMs;
   options.retry_chance = 0.3;
   options.accepted_chance = 0.3;
-  options.program_grace_ns = 15 * kMs;
+  options.message_slots = 4'096;
+  options.program_grace_ns = 4 * kMs;
   for (std::uint32_t at = 0; at < 6; ++at) {
     options.faults.push_back(
         {FaultKind::kProgramCrash, (6 + 30 * at) * kMs, 24 * kMs, at % 2, 0, 0});
@@ -236,6 +247,7 @@ WorldOptions drains_what_came_back() {
   options.keys = 4;
   options.messages = 400;
   options.window = 60;
+  options.message_slots = 4'096;
   options.work_ns = 3 * kMs;
   for (std::uint32_t at = 0; at < 6; ++at) {
     options.faults.push_back(
@@ -254,8 +266,10 @@ WorldOptions callers_stand_still_and_die() {
   options.window = 300;
   options.call_chance = 1;
   options.deadline_chance = 0.5;
-  options.message_slots = 1'024;
-  options.work_ns = 40 * kMs;
+  options.message_slots = 4'096;
+  options.work_ns = 2 * kMs;
+  options.large_chance = 0.4;
+  options.large_bytes = 3'000;
   for (std::uint32_t at = 0; at < 4; ++at) {
     options.faults.push_back({FaultKind::kClientStop, 6 * kMs, 90 * kMs, at, 0, 0});
     options.faults.push_back({FaultKind::kClientStop, 110 * kMs, 60 * kMs, at, 0, 0});
@@ -319,6 +333,7 @@ std::vector<Directed> directed_worlds() {
        replies_outlive_their_engine()},
       {"nobody_serves_there", "a node without programs, with local senders", nobody_serves_there()},
       {"long_and_lossy", "more packets than any window, some of them lost", long_and_lossy()},
+      {"long_and_clean", "nothing is lost, so that nothing may be sent again", long_and_clean()},
       {"many_announced", "more announced messages than may be open at once", many_announced()},
       {"wide_path", "more is under way than one grant allows", wide_path()},
       {"gaps_in_sequence", "sequence numbers that pass the duplicate window many times",

@@ -74,6 +74,7 @@ struct WorldOptions {
   double poison_chance = 0;
   double retry_chance = 0;                    ///< per delivery, while faults are on
   double refuse_chance = 0;                   ///< per delivery
+  std::uint64_t sequence_jump_most = 40'000;  ///< numbers that are skipped at once
   double sequence_jump_chance = 0;            ///< the client skips thousands of sequence numbers
   DurationNs work_ns = 500 * kMicrosecondNs;  ///< a delivery is held for so long, at most
   bool nested_calls = false;  ///< who gets a call of service 0 calls service 1 elsewhere first

@@ -212,6 +212,9 @@ void Oracle::on_outcome(TimeNs now, Message& message, const ipc::OutcomeRecord& 
   if (ending == Ending::kDone && message.level == Level::kProcessed) {
     if (message.released == 0) violation("done, but no program released " + name);
     if (message.call) violation("a call was done without its reply: " + name);
+    const auto there = message.at.find(record.node);
+    if (!message.multiple() && (there == message.at.end() || there->second.deliveries == 0))
+      violation("done at a node that never had it: " + name);
   }
   if (message.multiple() && ending == Ending::kDone) {
     const std::uint32_t wanted = message.require == ipc::Require::kAll   ? message.targets

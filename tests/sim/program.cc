@@ -401,7 +401,7 @@ void Program::compose_one(std::uint16_t service, bool call) {
   const WorldOptions& options = stage_.options;
   if (random_.chance(options.sequence_jump_chance)) {
     const std::uint64_t oldest = outgoing_.empty() ? next_sequence_ : outgoing_.begin()->first;
-    next_sequence_ += outgoing_.empty() ? random_.between(1, random_.chance(0.5) ? 16'000 : 40'000)
+    next_sequence_ += outgoing_.empty() ? random_.between(1, options.sequence_jump_most)
                                         : random_.below(kMaxSpan - (next_sequence_ - oldest));
   }
   Message message;
