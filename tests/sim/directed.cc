@@ -174,10 +174,11 @@ WorldOptions gaps_in_sequence() {
   options.servers = 1;
   options.secondaries = 0;
   options.messages = 6'000;
-  options.window = 1;
+  options.window = 20;
   options.work_ns = 20 * kMicrosecondNs;
   options.sequence_jump_chance = 0.005;
   options.sequence_jump_most = 16'000;
+  options.faults.push_back({FaultKind::kReorder, 0, options.safety_ns, 0, 0, 0.3});
   return options;
 }
 

@@ -220,6 +220,12 @@ void Node::turn(std::uint32_t at) {
   ++slot.turns;
   const bool worked = slot.worker->turn(local_now());
   take_notices(at);
+  // A program may act between a turn and the decision to sleep.
+  if (!worked && !programs_.empty() && stage_.random.chance(0.2)) {
+    auto some = programs_.begin();
+    std::advance(some, static_cast<std::ptrdiff_t>(stage_.random.below(programs_.size())));
+    some->second->step();
+  }
   const auto pause = static_cast<DurationNs>(static_cast<double>(kTurnNs) * slowness_);
   slot.due = stage_.now + pause;
   if (worked || !slot.waiting.empty() || slot.port->waits() || !slot.worker->prepare_sleep())
