@@ -97,6 +97,7 @@ void put(Encoder& out, const Sessions& sessions) {
   out.enumerator(MessageType::kSessions);
   out.number(sessions.own_workers);
   out.number(sessions.peer_workers);
+  out.number(sessions.max_packet_bytes);
   for (const std::uint64_t id : sessions.connection_ids) out.number(id);
 }
 
@@ -250,6 +251,8 @@ void get(Decoder& in, HelloRefuse& refuse) {
 void get(Decoder& in, Sessions& sessions) {
   in.number(sessions.own_workers);
   in.number(sessions.peer_workers);
+  in.number(sessions.max_packet_bytes);
+  in.require(sessions.max_packet_bytes >= kLeastPacketBytes);
   in.require(sessions.own_workers >= 1 && sessions.own_workers <= kMaxWorkers);
   in.require(sessions.peer_workers >= 1 && sessions.peer_workers <= kMaxWorkers);
   if (!in.good()) return;

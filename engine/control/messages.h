@@ -133,6 +133,9 @@ struct HelloRefuse {
 struct Sessions {
   std::uint8_t own_workers = 0;
   std::uint8_t peer_workers = 0;
+  /// What its sender believes that the path between the two carries: the sessions use the least of
+  /// both Hellos' and both Sessions'.
+  std::uint32_t max_packet_bytes = 0;
   std::vector<std::uint64_t> connection_ids;
 
   [[nodiscard]] std::uint64_t at(std::uint32_t own_worker, std::uint32_t peer_worker) const {

@@ -122,8 +122,17 @@ void ControlLinks::on_session_broken(const worker::SessionBroken& broken) {
   if (peer == nullptr) return;
   const auto link = established_.find(peer->name);
   if (link == established_.end()) return;
-  spdlog::warn("node {} broke the protocol of worker {}: connecting anew", peer->name,
-               broken.remote_worker);
+  if (broken.path_swallows_large) {
+    const std::uint32_t before = peer->packet_bytes;
+    spdlog::warn(
+        "the path to node {} swallows frames of {} bytes: connecting anew with {}; set [[port]] "
+        "mtu "
+        "to what the network carries",
+        peer->name, before, rooms_.peers.on_path_too_small(peer->name));
+  } else {
+    spdlog::warn("the session with worker {1} of node {0} broke: connecting anew", peer->name,
+                 broken.remote_worker);
+  }
   const std::shared_ptr<Link> held = links_.at(link->second);
   held->control.close();
   pump(*held);

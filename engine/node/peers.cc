@@ -86,6 +86,10 @@ control::Sessions Peers::make_ids(const control::Hello& hello) const {
   control::Sessions ids;
   ids.own_workers = static_cast<std::uint8_t>(workers_.count());
   ids.peer_workers = static_cast<std::uint8_t>(hello.worker_count());
+  ids.max_packet_bytes = options_.max_packet_bytes;
+  if (const auto at = narrow_.find(hello.node_name);
+      at != narrow_.end() && at->second.incarnation == hello.incarnation)
+    ids.max_packet_bytes = at->second.packet_bytes;
   ids.connection_ids.resize(std::size_t{ids.own_workers} * ids.peer_workers);
   for (std::uint64_t& id : ids.connection_ids) id = random_word();
   return ids;
@@ -116,6 +120,9 @@ void Peers::on_established(TimeNs now, const control::Hello& hello,
     peer.control = connection.dialled;
   page_.set_incarnation(*index, hello.incarnation.low);
 
+  peer.packet_bytes =
+      std::min({options_.max_packet_bytes, hello.max_packet_bytes, established.own.max_packet_bytes,
+                established.peer.max_packet_bytes});
   peer.session_bytes = session_bytes(hello);
   budget_.force_charge(MemoryUse::kSessions, peer.session_bytes);
   for (std::uint32_t local = 0; local < workers_.count(); ++local) {
@@ -123,7 +130,7 @@ void Peers::on_established(TimeNs now, const control::Hello& hello,
       transport::SessionConfig config;
       config.local_connection_id = established.own.at(local, remote);
       config.remote_connection_id = established.peer.at(remote, local);
-      config.max_packet_bytes = std::min(options_.max_packet_bytes, hello.max_packet_bytes);
+      config.max_packet_bytes = peer.packet_bytes;
       config.peer_receive_queue_bytes = hello.receive_queue_bytes;
       config.message_slots = std::min(options_.message_slots, hello.message_slots);
       config.idle_rtt_ns = connection.rtt_ns;
@@ -157,6 +164,13 @@ void Peers::on_heard(TimeNs now, const std::string& name) {
   if (peer == nullptr) return;
   peer->heard_ns = now;
   apply(*peer, peer->detector.on_heard(now));
+}
+
+std::uint32_t Peers::on_path_too_small(const std::string& name) {
+  const Peer& peer = peers_.at(name);
+  Narrow& narrow = narrow_[name];
+  narrow = {peer.hello.incarnation, transport::smaller_packet_bytes(peer.packet_bytes)};
+  return narrow.packet_bytes;
 }
 
 void Peers::on_rtt(const std::string& name, DurationNs rtt_ns) {

@@ -31,7 +31,8 @@ struct Peer {
   DurationNs rtt_ns = 0;
   TimeNs heard_ns = 0;
   std::uint64_t session_bytes = 0;
-  Endpoint control;  ///< where it was dialled, or what it advertises; port 0: unknown
+  std::uint32_t packet_bytes = 0;  ///< of the sessions
+  Endpoint control;                ///< where it was dialled, or what it advertises; port 0: unknown
   ring::Detector detector;
   worker::PeerState told = worker::PeerState::kUnknown;
 };
@@ -61,6 +62,9 @@ class Peers {
                       const control::Established& established, const Connection& connection);
   /// The established connection ended.
   void on_lost(TimeNs now, const std::string& name, ring::CloseKind kind);
+  /// Frames of the size that its sessions use never arrive: the next ones use less, until the peer
+  /// starts anew. Returns the new size.
+  std::uint32_t on_path_too_small(const std::string& name);
   void on_heard(TimeNs now, const std::string& name);
   void on_rtt(const std::string& name, DurationNs rtt_ns);
   void on_state(const std::string& name, const control::NodeState& state);
@@ -88,6 +92,12 @@ class Peers {
   StatusPage& page_;
   RingView& view_;
   std::map<std::string, Peer> peers_;
+  /// Nodes behind a path that swallows large frames.
+  struct Narrow {
+    Id128 incarnation;
+    std::uint32_t packet_bytes = 0;
+  };
+  std::map<std::string, Narrow> narrow_;
 };
 
 }  // namespace ringwire::node

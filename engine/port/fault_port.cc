@@ -45,6 +45,7 @@ constexpr CountName kCounts[] = {
     {"burst_packets", &FaultOptions::burst_packets},
     {"reorder_packets", &FaultOptions::reorder_packets},
     {"delay_bursts", &FaultOptions::delay_bursts},
+    {"largest", &FaultOptions::largest},
 };
 
 /// An empty text when the value was set, else what is wrong with it.
@@ -84,7 +85,7 @@ std::string set_fault(FaultOptions& options, std::string_view name, std::string_
   }
   return "unknown fault " + quoted(name) +
          " (known: loss, burst, burst_packets, reorder, reorder_packets, delay, delay_bursts, dup, "
-         "corrupt, truncate, side, seed)";
+         "corrupt, truncate, largest, side, seed)";
 }
 
 }  // namespace
@@ -141,6 +142,7 @@ FaultPort::Drawn FaultPort::draw(Dice& dice, FaultSide side, std::size_t bytes) 
   // Not a packet that could be sent: the inner port's to judge.
   if (bytes == 0 || bytes > capacity_bytes_) return {};
   ++dice.counters.packets;
+  if (bytes > options_.largest) return {Fault::kLose};
   if (dice.burst_left > 0) {
     --dice.burst_left;
     return {Fault::kLose};

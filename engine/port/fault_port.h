@@ -32,15 +32,16 @@ struct FaultOptions {
   double delay = 0;  ///< held back for delay_bursts bursts
   std::uint32_t delay_bursts = 4;
   double duplicate = 0;
-  double corrupt = 0;   ///< one byte becomes another
-  double truncate = 0;  ///< the tail is cut off; at least one byte stays
+  double corrupt = 0;                 ///< one byte becomes another
+  double truncate = 0;                ///< the tail is cut off; at least one byte stays
+  std::uint32_t largest = 1'000'000;  ///< payload bytes: longer packets vanish, as on a narrow path
   FaultSide side = FaultSide::kBoth;
   std::uint64_t seed = 1;
 };
 
 /// Reads "loss=0.05,dup=0.01,reorder=0.02,corrupt=0.001,seed=3". Names: loss, burst, burst_packets,
-/// reorder, reorder_packets, delay, delay_bursts, dup, corrupt, truncate, side (both, tx, rx),
-/// seed. The empty text is no fault. The error is a sentence that quotes the wrong part.
+/// reorder, reorder_packets, delay, delay_bursts, dup, corrupt, truncate, largest, side (both, tx,
+/// rx), seed. The empty text is no fault. The error is a sentence that quotes the wrong part.
 Result<FaultOptions, std::string> parse_fault_options(std::string_view text);
 
 struct FaultCounters {

@@ -34,6 +34,22 @@ inline constexpr std::size_t kMaxItemsPerFrame = 448;
 /// starve a large one: 1/9 of the packets.
 inline constexpr std::uint32_t kMixedPacketsPerBulk = 8;
 
+/// A path that swallows large frames (RFC 8899 section 4.3, black hole detection): for so long, and
+/// so many times in a row, all frames above kMinPacketBytes were lost, each time of those sent
+/// since the last, while so many small ones sent meanwhile arrived. The time tells it from an
+/// incast, in which half of all frames are lost but some get through every few milliseconds.
+inline constexpr DurationNs kSwallowedNs = 250 * kMillisecondNs;
+inline constexpr unsigned kSwallowedRounds = 6;
+inline constexpr unsigned kSmallArrived = 4;
+/// The sizes to try next: two thirds of a jumbo frame's payload serve nobody, so large steps.
+/// 4,400: paths of FDDI's MTU and some tunnels; 1,452: Ethernet under IPv6; 1,350: that in a
+/// tunnel.
+[[nodiscard]] constexpr std::uint32_t smaller_packet_bytes(std::uint32_t packet_bytes) {
+  for (const std::uint32_t size : {4'400U, 1'452U, 1'350U})
+    if (packet_bytes > size) return size;
+  return kMinPacketBytes;
+}
+
 // --- messages ---
 
 /// Wire: larger payloads are announced and flow only after a grant. About one bandwidth-delay
@@ -66,6 +82,9 @@ inline constexpr std::uint32_t kMaxAnnounced = 64;
 /// Fragments that one message may send before the next of its list has its turn: one burst of
 /// 16 frames keeps a copy's locality and delays the others by under 150 us at 1 GB/s.
 inline constexpr std::uint32_t kFragmentsPerTurn = 16;
+/// Of so many turns of announced messages one is of that which has waited longest, however long it
+/// is: a GiB among a stream of megabytes still gets a quarter.
+inline constexpr std::uint32_t kTurnsPerOldest = 4;
 /// Of so many bulk packets one is of an announced message even if shorter ones are waiting.
 inline constexpr std::uint32_t kBulkPacketsPerAnnounced = 8;
 

@@ -298,11 +298,28 @@ bool Sender::take_fragment(Fragment& fragment) {
   since_announced_ = announced ? 0 : since_announced_ + 1;
   Slot& slot = slots_[list.front()];
   fill_fragment(slot, slot.next_fragment++, fragment);
-  if (slot.next_fragment == slot.granted)
-    list.remove(slots_, index_of(slot));
-  else if (announced && ++turn_fragments_ % kFragmentsPerTurn == 0)
-    rotate(list, slot);
+  const bool drained = slot.next_fragment == slot.granted;
+  if (drained) list.remove(slots_, index_of(slot));
+  if (announced && (drained || ++turn_fragments_ == kFragmentsPerTurn)) {
+    if (!drained) rotate(list, slot);
+    choose_large();
+  }
   return true;
+}
+
+// W-45: the one with the least left to send goes first, so that each ends as early as it can; of
+// every few turns one is of the message that has waited longest.
+void Sender::choose_large() {
+  turn_fragments_ = 0;
+  if (large_.empty() || ++turns_ % kTurnsPerOldest == 0) return;
+  std::uint32_t best = large_.front();
+  for (std::uint32_t at = best; at != kNoIndex; at = slots_[at].bulk.next)
+    if (slots_[at].fragment_count - slots_[at].next_fragment <
+        slots_[best].fragment_count - slots_[best].next_fragment)
+      best = at;
+  if (best == large_.front()) return;
+  large_.remove(slots_, best);
+  large_.push_front(slots_, best);
 }
 
 bool Sender::take_lost(Fragment& fragment) {

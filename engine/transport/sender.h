@@ -124,6 +124,7 @@ class Sender {
   [[nodiscard]] bool take_lost(Fragment& fragment);
   void fill_fragment(const Slot& slot, std::uint64_t index, Fragment& fragment) const;
   void rotate(BulkList& list, Slot& slot);
+  void choose_large();
   void report(Slot& slot, Event& event);
 
   MessageNumbers numbers_;
@@ -149,8 +150,9 @@ class Sender {
   std::uint32_t open_ = 0;
   std::uint32_t open_replies_ = 0;
   std::uint32_t open_announced_[2] = {0, 0};  ///< requests, replies
-  std::uint32_t turn_fragments_ = 0;          ///< sent in a row by the head of a bulk list
-  std::uint32_t since_announced_ = 0;         ///< bulk packets since one of an announced message
+  std::uint32_t turn_fragments_ = 0;          ///< sent in a row by the head of large_
+  std::uint32_t turns_ = 0;
+  std::uint32_t since_announced_ = 0;  ///< bulk packets since one of an announced message
   std::uint32_t fail_cursor_ = 0;
   std::uint32_t early_ = kNoIndex;  ///< the announced message whose fragments go ahead of its grant
   bool refused_slot_ = false;

@@ -136,6 +136,7 @@ bool Session::close(EventBatch& events) {
 }
 
 bool Session::closed() const { return state_->closed; }
+bool Session::path_swallows_large() const { return state_->swallowed; }
 TimeNs Session::last_heard_ns() const { return state_->last_heard; }
 TimeNs Session::unanswered_since_ns() const { return state_->unanswered_since; }
 void Session::ping() { state_->ping_due = true; }

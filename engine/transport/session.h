@@ -192,6 +192,9 @@ class Session {
   [[nodiscard]] TimeNs last_heard_ns() const;
   /// Since when something that wants an answer is unanswered; kNeverNs when nothing is.
   [[nodiscard]] TimeNs unanswered_since_ns() const;
+  /// It was closed because frames of max_packet_bytes never arrive while small ones do: the next
+  /// session should agree on less.
+  [[nodiscard]] bool path_swallows_large() const;
   /// Ask the peer for a sign of life: the next packet is acknowledgement-eliciting.
   void ping();
   [[nodiscard]] DurationNs smoothed_rtt_ns() const;

@@ -30,6 +30,7 @@ bool Session::State::on_packet(TimeNs at, std::span<const std::byte> packet, Eve
   }
   const bool taken = header->kind == FrameKind::kBulk ? on_bulk(*header, packet, events)
                                                       : on_mixed(*header, packet, events);
+  check_path(events);
   if (!closed && sender.has_events()) sender.flush_events(events);
   return taken;
 }
@@ -148,6 +149,7 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
     case ItemType::kClose: {
       Reason reason{};
       if (!wire::decode_close(reader, reason)) return ItemVerdict::kViolation;
+      swallowed = reason == Reason::kTooLarge;  // W-54
       shut(reason, false, &events);
       return ItemVerdict::kOk;
     }
@@ -218,6 +220,10 @@ ItemVerdict Session::State::on_ack(const wire::AckItem& ack) {
 
 void Session::State::acked(std::uint64_t number) {
   const SentPacket packet = sent.packet(number);
+  if (packet.bytes > kMinPacketBytes)
+    swallowed_rounds = 0;
+  else if (swallowed_rounds > 0 && number >= small_from)
+    ++small_arrived;
   if (!sent.outstanding(number)) {
     ++counters.packets_spurious;
     congestion.on_spurious();
@@ -262,10 +268,30 @@ void Session::State::detect_loss() {
   }
 }
 
+void Session::State::note_large_lost(std::uint64_t number) {
+  if (number < swallowed_until) return;
+  if (swallowed_rounds++ == 0) {
+    small_from = sent.next_number();
+    small_arrived = 0;
+    swallowed_since = now;
+  }
+  swallowed_until = sent.next_number();
+}
+
+// W-54
+void Session::State::check_path(EventBatch& events) {
+  if (closed || swallowed_rounds < kSwallowedRounds || small_arrived < kSmallArrived ||
+      now - swallowed_since < kSwallowedNs)
+    return;
+  swallowed = true;
+  shut(Reason::kTooLarge, true, &events);
+}
+
 void Session::State::lose(std::uint64_t number, bool by_time_out) {
   const SentPacket packet = sent.packet(number);
   ++counters.packets_lost;
   counters.bytes_retransmitted += packet.bytes;
+  if (packet.bytes > kMinPacketBytes) note_large_lost(number);
   if (packet.bulk) {
     if (!RW_MUTANT(11) && !sender.on_fragment_lost(packet.message, packet.fragment))
       congestion.on_spurious();

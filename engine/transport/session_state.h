@@ -30,6 +30,8 @@ struct Session::State {
   ItemVerdict on_ack(const wire::AckItem& ack);
   void acked(std::uint64_t number);
   void detect_loss();
+  void note_large_lost(std::uint64_t number);
+  void check_path(EventBatch& events);
   void lose(std::uint64_t number, bool by_time_out);
   void on_timer(TimeNs now, EventBatch& events);
   void probe();
@@ -74,6 +76,12 @@ struct Session::State {
   TimeNs unanswered_since = kNeverNs;
   TimeNs loss_deadline = kNeverNs;
   std::uint64_t largest_acked = 0;
+  TimeNs swallowed_since = 0;
+  unsigned swallowed_rounds = 0;      ///< in a row, see kSwallowedRounds
+  std::uint64_t swallowed_until = 0;  ///< packets from this number on make the next round
+  unsigned small_arrived = 0;         ///< that were sent since swallowed_rounds was 0
+  std::uint64_t small_from = 0;
+  bool swallowed = false;           ///< closed for it
   bool held_back = false;           ///< in this round trip, by window or pace
   unsigned probes = 0;              ///< time-outs since the last acknowledgement
   unsigned probe_allowance = 0;     ///< packets that may pass the congestion window

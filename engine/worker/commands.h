@@ -243,10 +243,11 @@ struct PeerEvidence {
   TimeNs last_heard_ns = 0;
   TimeNs unanswered_since_ns = kNeverNs;
 };
-/// The peer broke the protocol; reconnect to have new sessions.
+/// The peer broke the protocol, or the path swallows large frames; reconnect to have new sessions.
 struct SessionBroken {
   NodeIndex node = 0;
   std::uint32_t remote_worker = 0;
+  bool path_swallows_large = false;
 };
 struct ViewSeen {
   std::uint64_t epoch = 0;

@@ -134,7 +134,8 @@ void Worker::State::receive() {
       link.session->on_packet(core.now, received[at].bytes, events, received[at].waited_ns);
       inbound.on_events(index, events);
       if (link.session && link.session->closed()) {
-        core.tell(SessionBroken{link.node, link.remote_worker});
+        core.tell(
+            SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
         end_session(index);
       }
     }
@@ -149,7 +150,7 @@ void Worker::State::run_timers() {
     link.session->on_timer(core.now, events);
     inbound.on_events(index, events);
     if (link.session->closed()) {
-      core.tell(SessionBroken{link.node, link.remote_worker});
+      core.tell(SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
       end_session(index);
     }
   }

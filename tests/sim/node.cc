@@ -320,7 +320,11 @@ void Node::on_notice(std::uint32_t at, worker::Notice& notice) {
   } else if (const auto* evidence = std::get_if<worker::PeerEvidence>(&notice)) {
     manager_->on_evidence(local_now(), *evidence);
     manager_due_ = std::min(manager_due_, clock.world(manager_->next_deadline_ns()));
-  } else if (const auto* broken = std::get_if<worker::SessionBroken>(&notice)) {
+  } else if (const auto* broken = std::get_if<worker::SessionBroken>(&notice);
+             broken != nullptr && broken->path_swallows_large) {
+    manager_->on_path_too_small(local_now(), broken->node);
+    manager_due_ = std::min(manager_due_, clock.world(manager_->next_deadline_ns()));
+  } else if (broken != nullptr) {
     stage_.oracle.violation("a session broke between nodes " + std::to_string(index) + " and " +
                             std::to_string(broken->node));
   } else if (std::holds_alternative<worker::Drained>(notice)) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/transport/limits.h"
 #include "engine/transport/session.h"
 #include "ring/placement.h"
 
@@ -181,12 +182,15 @@ void Manager::on_established(TimeNs now, Link& link, const control::Established&
   peer.seen = true;
   peer.leaving = false;
   peer.heard_ns = now;
+  peer.packet_bytes =
+      std::min({config_.max_packet_bytes, hello.max_packet_bytes, established.own.max_packet_bytes,
+                established.peer.max_packet_bytes});
   for (std::uint32_t local = 0; local < config_.workers; ++local)
     for (std::uint32_t remote = 0; remote < hello.worker_count(); ++remote) {
       transport::SessionConfig config;
       config.local_connection_id = established.own.at(local, remote);
       config.remote_connection_id = established.peer.at(remote, local);
-      config.max_packet_bytes = std::min(config_.max_packet_bytes, hello.max_packet_bytes);
+      config.max_packet_bytes = peer.packet_bytes;
       config.peer_receive_queue_bytes = hello.receive_queue_bytes;
       config.message_slots = std::min(config_.message_slots, hello.message_slots);
       config.seed = random_.next();
@@ -226,6 +230,7 @@ void Manager::carry_out(TimeNs now, const std::vector<control::Decision>& decisi
         control::Sessions ids;
         ids.own_workers = static_cast<std::uint8_t>(config_.workers);
         ids.peer_workers = static_cast<std::uint8_t>(link.control->peer()->worker_count());
+        ids.max_packet_bytes = std::min(config_.max_packet_bytes, peers_[link.node].path_bytes);
         ids.connection_ids.resize(std::size_t{ids.own_workers} * ids.peer_workers);
         for (std::uint64_t& id : ids.connection_ids) id = random_.next() | 1;
         link.control->accept(now, std::move(ids));
@@ -288,6 +293,12 @@ void Manager::on_evidence(TimeNs now, const worker::PeerEvidence& evidence) {
   }
   if (evidence.unanswered_since_ns != kNeverNs) peer.detector.on_unanswered(now);
   apply(evidence.node, peer.detector.on_tick(now));
+}
+
+void Manager::on_path_too_small(TimeNs now, std::uint32_t node) {
+  Peer& peer = peers_[node];
+  peer.path_bytes = transport::smaller_packet_bytes(peer.packet_bytes);
+  on_session_broken(now, node);
 }
 
 void Manager::on_session_broken(TimeNs now, std::uint32_t node) {

@@ -56,6 +56,8 @@ class Manager {
   void on_arrival(TimeNs now, ControlNet::Arrival& arrival);
   void on_evidence(TimeNs now, const worker::PeerEvidence& evidence);
   void on_session_broken(TimeNs now, std::uint32_t node);
+  /// The next sessions with that node use smaller packets.
+  void on_path_too_small(TimeNs now, std::uint32_t node);
   void drain(TimeNs now);
   /// What is due; also the sending of what is to be sent.
   void run(TimeNs now);
@@ -82,6 +84,8 @@ class Manager {
     bool dialling = false;
     DurationNs retry_ns = 0;
     TimeNs dial_at_ns = kNeverNs;
+    std::uint32_t packet_bytes = 0;         ///< of the sessions
+    std::uint32_t path_bytes = UINT32_MAX;  ///< that the path is believed to carry
   };
 
   [[nodiscard]] control::PeerControlConfig control_config(control::Direction direction) const;

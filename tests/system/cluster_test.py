@@ -236,6 +236,24 @@ class Hung(unittest.TestCase):
             self.assertEqual(missing, [])
 
 
+class NarrowPath(unittest.TestCase):
+    """W-54: a network that swallows large frames without a word is found out and lived with."""
+
+    def test_a_large_message_arrives_over_a_path_that_swallows_large_frames(self):
+        with World(servers=1, secondaries=0) as world:
+            for name in world.ports:
+                world.start_engine(name, "-o", "port.0.fault=largest=1500")
+            for name in world.ports:
+                world.await_up(name)
+            world.serve_everywhere()
+            path = world.file("large.bin", 3_000_000)
+            done = world.ringwire("c1", "send", "--key", "a", str(path))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(world.saved_contents(), [path.read_bytes()])
+            told = "".join(engine.text() for engine in world.engines.values())
+            self.assertIn("swallows frames of 8944 bytes", told)
+
+
 class Drain(unittest.TestCase):
     def test_every_engine_drains_and_exits_0_on_sigterm(self):
         with World() as world:

@@ -42,7 +42,7 @@ inline Hello sample_hello(const std::string& name, std::uint64_t incarnation) {
 /// Connection ids base, base + 1, ... for so many workers.
 inline Sessions sample_sessions(std::uint8_t own_workers, std::uint8_t peer_workers,
                                 std::uint64_t base) {
-  Sessions sessions{own_workers, peer_workers, {}};
+  Sessions sessions{own_workers, peer_workers, 8'944, {}};
   for (int count = own_workers * peer_workers; count > 0; --count)
     sessions.connection_ids.push_back(base++);
   return sessions;

@@ -210,6 +210,17 @@ TEST(FaultPort, corrupts_one_byte_at_the_rate_asked_for) {
   });
 }
 
+TEST(FaultPort, swallows_what_is_longer_than_the_largest) {
+  on_each_side("largest=63", [](const std::vector<Got>& got, const FaultCounters& counters) {
+    EXPECT_TRUE(got.empty());
+    EXPECT_EQ(counters.lost, counters.packets);
+  });
+  on_each_side("largest=64", [](const std::vector<Got>& got, const FaultCounters& counters) {
+    EXPECT_EQ(got.size(), kCount);
+    EXPECT_EQ(counters.lost, 0U);
+  });
+}
+
 TEST(FaultPort, truncates_but_leaves_at_least_one_byte) {
   on_each_side("truncate=0.05", [](const std::vector<Got>& got, const FaultCounters& counters) {
     ASSERT_EQ(got.size(), kCount);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <vector>
 
 #include "engine/transport/limits.h"
@@ -221,6 +222,54 @@ TEST_F(Flow, payload_is_left_in_place_until_a_fragment_is_lost) {
   while (sender.session.poll_transmit(now + kMillisecondNs, buffer, &gather) != 0) ++repeated;
   EXPECT_GE(repeated, 1U);
   EXPECT_TRUE(gather.bytes.empty());
+}
+
+// W-45
+TEST_F(Flow, the_announced_message_with_the_least_left_goes_first) {
+  offer(1, 3 << 20);
+  offer(2, 400'000);
+  offer(3, 2 << 20);
+  std::map<std::uint32_t, std::uint64_t> bytes;  // by message number, of those still to come
+  std::vector<std::uint64_t> ended;
+  for (int round = 0; round < 2'000 && ended.size() < 3; ++round) {
+    now += 100'000;
+    for (const Packet& packet : sender.send_all(now)) {
+      receiver.session.on_packet(now, packet.bytes, receiver.events);
+      for (const Event& event : receiver.events.all()) {
+        const auto number = static_cast<std::uint32_t>(event.number);
+        if (event.kind == EventKind::kOpen) {
+          bytes[number] = event.header.payload_bytes;
+          receiver.session.accept(event.number, extent.data());
+        }
+        if (event.kind == EventKind::kComplete) ended.push_back(bytes[number]);
+      }
+    }
+    for (const Packet& packet : receiver.send_all(now + kLazyNs))
+      sender.take(now + kLazyNs, packet);
+  }
+  EXPECT_EQ(ended, (std::vector<std::uint64_t>{400'000, 2 << 20, 3 << 20}));
+}
+
+// W-54
+TEST_F(Flow, a_path_that_swallows_large_frames_ends_the_session_for_smaller_ones) {
+  offer(1);
+  const TimeNs start = now;
+  while (!sender.session.closed() && now < start + 2 * kSecondNs) {
+    now += 100'000;
+    for (Side* side : {&sender, &receiver}) {
+      Side& other = side == &sender ? receiver : sender;
+      if (side->session.next_deadline_ns() <= now) side->session.on_timer(now, side->events);
+      for (const Packet& packet : side->send_all(now)) {
+        if (packet.bytes.size() > 1'500) continue;
+        for (const MessageNumber number : other.take(now, packet))
+          other.session.accept(number, extent.data());
+      }
+    }
+  }
+  EXPECT_TRUE(sender.session.path_swallows_large());
+  EXPECT_LT(now, start + kSecondNs);
+  for (const Packet& packet : sender.send_all(now)) receiver.take(now, packet);
+  EXPECT_TRUE(receiver.session.path_swallows_large());  // both ends take the next session smaller
 }
 
 }  // namespace
