@@ -8,13 +8,16 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -97,24 +100,49 @@ int run(const Config& config) {
   return kDone;
 }
 
-/// EAL arguments stand before "--".
-bool has_eal_arguments(int count, char** arguments) {
-  for (int at = 1; at < count; ++at)
-    if (std::string(arguments[at]) == "--") return at > 1;
-  return false;
+/// The command line: EAL arguments stand before the first "--", ours behind it.
+struct Arguments {
+  Arguments(int count, char** given) {
+    const std::vector<std::string> all(given + 1, given + count);
+    const auto end = std::find(all.begin(), all.end(), "--");
+    if (end == all.end()) {
+      own = all;
+      return;
+    }
+    eal.assign(all.begin(), end);
+    own.assign(end + 1, all.end());
+  }
+  std::vector<std::string> eal;
+  std::vector<std::string> own;
+};
+
+/// As a shell would take it.
+std::string shell_word(const std::string& word) {
+  const bool is_plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char letter) {
+    return std::isalnum(static_cast<unsigned char>(letter)) != 0 ||
+           std::string_view("-_=,./:@+%").find(letter) != std::string_view::npos;
+  });
+  if (is_plain) return word;
+  std::string quoted = "'";
+  for (const char letter : word) quoted.append(letter == '\'' ? "'\\''" : std::string(1, letter));
+  return quoted.append("'");
 }
 
-int main(int count, char** arguments) {
+void print_eal(const Config& config) {
+  std::string line;
+  for (const std::string& argument : config.dpdk.eal)
+    line.append(line.empty() ? "" : " ").append(shell_word(argument));
+  std::printf("%s\n", line.c_str());
+}
+
+int main(int count, char** given) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ringwire"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
-  if (has_eal_arguments(count, arguments)) {
-    std::fprintf(stderr,
-                 "ringwire-engine: DPDK ports come with step 4: leave the EAL arguments out\n");
-    return kWrongUsage;
-  }
+  Arguments arguments(count, given);
   CLI::App app(
       "The Ringwire engine: one node of a cluster. Without any argument: a developer node, "
-      "a cluster of one server on loopback.");
+      "a cluster of one server on loopback. EAL arguments, for a port that is a DPDK device, stand "
+      "before \"--\": ringwire-engine -l 2 -a 0000:3b:00.0 -- -f node.toml");
   std::optional<std::string> file;
   std::vector<std::string> overrides;
   bool check = false;
@@ -124,17 +152,25 @@ int main(int count, char** arguments) {
       ->take_all()
       ->type_name("SECTION.KEY=VALUE");
   app.add_flag("--check", check, "Check the settings and exit");
+  bool eal = false;
+  app.add_flag("--print-eal", eal, "Print the EAL arguments that DPDK would get, and exit");
   app.set_version_flag("--version", std::string("ringwire-engine ") + RINGWIRE_VERSION);
   try {
-    app.parse(count, arguments);
+    // CLI11 takes them from the end.
+    std::reverse(arguments.own.begin(), arguments.own.end());
+    app.parse(arguments.own);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kWrongUsage;
   }
-  const auto config = load_config(file, environment(), overrides);
+  const auto config = load_config(file, environment(), overrides, arguments.eal);
   const auto problems = config.ok() ? start_problems(config.value()) : config.error();
   for (const ConfigProblem& problem : problems)
     std::fprintf(stderr, "ringwire-engine: %s\n", problem.to_text().c_str());
   if (!problems.empty()) return kWrongUsage;
+  if (eal) {
+    print_eal(config.value());
+    return kDone;
+  }
   if (check) {
     std::printf("the settings of node %s are good\n", config.value().node.name.c_str());
     return kDone;

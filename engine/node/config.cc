@@ -172,6 +172,7 @@ class Loader {
     read_file();
     read_environment();
     read_overrides();
+    read_eal();
     apply();
     // Of a file that is no TOML nothing is known: what it seems to lack may stand in it.
     if (is_readable_) check_rules();
@@ -334,6 +335,14 @@ class Loader {
     }
   }
 
+  // As they are: a comma separates nothing in them.
+  void read_eal() {
+    if (input_.eal.empty()) return;
+    ConfigValue list{.kind = Kind::kList, .is_loose = true, .text = {}, .items = {}};
+    for (const std::string& argument : input_.eal) list.items.push_back(loose_text(argument));
+    assigned_["dpdk.eal"] = {std::move(list), Place{"EAL arguments", 0, 0, "command line"}};
+  }
+
   // ---- values ----
 
   void apply() {
@@ -414,8 +423,10 @@ std::string ConfigProblem::to_text() const {
 ConfigResult parse_config(const ConfigInput& input) { return Loader(input).load(); }
 
 ConfigResult load_config(const std::optional<std::string>& path, const Environment& environment,
-                         const std::vector<std::string>& overrides) {
-  ConfigInput input{path.value_or(""), {}, environment, overrides, Accept::kWhatThisVersionDoes};
+                         const std::vector<std::string>& overrides,
+                         const std::vector<std::string>& eal) {
+  ConfigInput input{
+      path.value_or(""), {}, environment, overrides, Accept::kWhatThisVersionDoes, eal};
   if (path) {
     const auto unreadable = [&path](const std::string& why) {
       return Failure{std::vector<ConfigProblem>{{*path, 0, 0, {}, why}}};

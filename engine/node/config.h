@@ -138,6 +138,7 @@ struct ConfigInput {
   Environment environment;             ///< names outside of RINGWIRE_<section>_ are ignored
   std::vector<std::string> overrides;  ///< "section.key=value"
   Accept accept = Accept::kEverything;
+  std::vector<std::string> eal{};  ///< EAL arguments of the command line; override [dpdk] eal
 };
 
 using ConfigResult = Result<Config, std::vector<ConfigProblem>>;
@@ -151,7 +152,14 @@ using ConfigResult = Result<Config, std::vector<ConfigProblem>>;
 /// No path: only defaults, environment and overrides. A file that cannot be read is a problem.
 [[nodiscard]] ConfigResult load_config(const std::optional<std::string>& path,
                                        const Environment& environment,
-                                       const std::vector<std::string>& overrides);
+                                       const std::vector<std::string>& overrides,
+                                       const std::vector<std::string>& eal = {});
+
+/// Whether the data port is a DPDK device: said so, or EAL arguments are given.
+[[nodiscard]] inline bool uses_dpdk(const Config& config) {
+  return config.port.kind == PortKind::kDpdk ||
+         (config.port.kind == PortKind::kAuto && !config.dpdk.eal.empty());
+}
 
 /// Effective values and where each came from, for `ringwire conf show`: the socket and state paths
 /// that the node chooses when none is given, too.

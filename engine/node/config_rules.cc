@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/endpoint_text.h"
 #include "engine/control/messages.h"
 #include "engine/node/name_list.h"
 
@@ -46,14 +47,29 @@ void check_members(const Config& config, Rules& rules) {
           "does not admit " + quoted(member) + ", which is a member");
 }
 
+void check_dpdk_port(const Config& config, Rules& rules) {
+  const Config::Port& port = config.port;
+  if (port.kind == PortKind::kDpdk && port.device.empty())
+    return add(rules, {"port.device", "port.kind"}, "kind = \"dpdk\" needs a device");
+  const auto address = parse_address(port.address);
+  if (!address)
+    add(rules, {"port.address", "port.kind"},
+        "a DPDK port needs an address of its own, such as \"10.0.0.1\"");
+  const auto gateway = parse_address(port.gateway);
+  if (address && gateway && address->is_ipv4() != gateway->is_ipv4())
+    add(rules, {"port.gateway", "port.address"}, "is of another family than the address");
+  if (port.udp_base == 0)
+    add(rules, {"port.udp_base", "port.kind"}, "a DPDK port needs UDP ports: not 0");
+}
+
 void check_port(const Config& config, const IsGiven& is_given, Rules& rules) {
   const Config::Port& port = config.port;
   if (port.udp_base + config.node.workers - 1 > 65'535)
     add(rules, {"port.udp_base", "node.workers"},
         "leaves no port for worker " + std::to_string(config.node.workers - 1));
-  if (port.kind == PortKind::kDpdk && port.device.empty())
-    add(rules, {"port.device", "port.kind"}, "kind = \"dpdk\" needs a device");
-  if (port.kind == PortKind::kDpdk || !config.dpdk.eal.empty()) return;
+  if (port.kind == PortKind::kSocket && !config.dpdk.eal.empty())
+    add(rules, {"dpdk.eal", "port.kind"}, "is for kind = \"dpdk\" or \"auto\" only");
+  if (uses_dpdk(config)) return check_dpdk_port(config, rules);
   for (const std::string_view key : {"port.device", "port.gateway", "port.vlan"})
     if (is_given(key)) add(rules, {key, "port.kind"}, "is for kind = \"dpdk\" only");
 }
@@ -105,9 +121,6 @@ std::vector<BrokenRule> unsupported_settings(const Config& config, const IsGiven
     refuse("limits.queue_full", "this version cannot drop yet: only \"block\" or \"reject\"");
   if (config.metrics.listen)
     refuse("metrics.listen", "this version has no metrics page yet: only \"off\"");
-  if (config.port.kind == PortKind::kDpdk)
-    refuse("port.kind", "DPDK ports come with step 4: only \"socket\" or \"auto\"");
-  if (!config.dpdk.eal.empty()) refuse("dpdk.eal", "DPDK ports come with step 4: leave it out");
   for (const std::string_view key : {"tls.ca", "tls.cert", "tls.key"})
     if (is_given(key)) refuse(key, "this build has no TLS yet: leave it out");
   return rules;

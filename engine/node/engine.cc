@@ -199,7 +199,7 @@ Engine::State::State(const Config& given)
   bulk.emplace(loop);
   WorkersOptions threads;
   threads.worker = worker;
-  threads.cores.assign(config.node.cores.begin(), config.node.cores.end());
+  threads.cores = ports.cores;
   threads.spin = config.node.idle == IdlePolicy::kSpin;
   workers.emplace(loop, threads, std::move(ports.ports));
   services.emplace(*workers);

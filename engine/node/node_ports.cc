@@ -12,6 +12,7 @@
 #include "base/endpoint_text.h"
 #include "engine/node/clock.h"
 #include "engine/node/start_error.h"
+#include "engine/port/dpdk_port.h"
 #include "engine/port/fault_port.h"
 #include "engine/port/socket_port.h"
 
@@ -54,8 +55,16 @@ std::uint64_t port_bytes(std::uint32_t payload_bytes) {
          std::uint64_t{port::kBurstPackets} * 65'536;
 }
 
-std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
-                                     std::uint32_t worker) {
+std::unique_ptr<port::Port> with_fault(const Config& config, std::unique_ptr<port::Port> port,
+                                       std::uint32_t worker) {
+  if (!config.port.has_fault) return port;
+  port::FaultOptions fault = config.port.fault;
+  fault.seed += worker;
+  return std::make_unique<port::FaultPort>(std::move(port), fault);
+}
+
+std::unique_ptr<port::Port> open_socket_port(const Config& config, const Endpoint& bind,
+                                             std::uint32_t worker) {
   port::SocketPortOptions options;
   options.bind = bind;
   options.wall_clock = wall_clock_ns;
@@ -71,11 +80,80 @@ std::unique_ptr<port::Port> open_one(const Config& config, const Endpoint& bind,
     throw StartError("data port " + endpoint_text(bind) + ": " + opened.error().text +
                      (in_use ? ": set another [[port]] udp_base" : ""));
   }
-  std::unique_ptr<port::Port> port = std::move(opened).value();
-  if (!config.port.has_fault) return port;
-  port::FaultOptions fault = config.port.fault;
-  fault.seed += worker;
-  return std::make_unique<port::FaultPort>(std::move(port), fault);
+  return with_fault(config, std::move(opened).value(), worker);
+}
+
+void open_socket_ports(const Config& config, NodePorts& all) {
+  Endpoint bind = find_address(config.port.address, config.node.control.host);
+  for (std::uint32_t worker = 0; worker < config.node.workers; ++worker) {
+    bind.port = config.port.udp_base == 0
+                    ? std::uint16_t{0}
+                    : static_cast<std::uint16_t>(config.port.udp_base + worker);
+    all.ports.push_back(open_socket_port(config, bind, worker));
+    all.memory_bytes += port_bytes(all.ports.back()->max_payload_bytes());
+  }
+  all.cores.assign(config.node.cores.begin(), config.node.cores.end());
+}
+
+[[noreturn]] void refuse_dpdk(const port::PortError& error) {
+  // DPDK's own messages stand above on standard error.
+  if (error.code == port::PortErrorCode::kBadOptions) throw ConfigRefused(error.text);
+  throw StartError(error.text);
+}
+
+port::DpdkPortOptions dpdk_options(const Config& config) {
+  port::DpdkPortOptions options;
+  options.device = config.port.device;
+  options.local = find_address(config.port.address, config.node.control.host);
+  options.local.port = config.port.udp_base;
+  if (config.port.mtu != 0) options.mtu_bytes = config.port.mtu;
+  return options;
+}
+
+/// The only one there is, if no name was given.
+std::string only_device(const port::DpdkEal& eal) {
+  const std::vector<std::string> devices = eal.devices();
+  if (devices.size() == 1) return devices.front();
+  std::string names;
+  for (const std::string& device : devices) names.append(names.empty() ? "" : ", ").append(device);
+  throw ConfigRefused("[[port]] device: " +
+                      (names.empty() ? "DPDK has none: name one by --vdev among the EAL arguments, "
+                                       "or bind a NIC to vfio-pci (dpdk-devbind.py)"
+                                     : "DPDK has several, name one of " + names));
+}
+
+/// Where workers run: the processors of DPDK's lcores and [node] cores must say the same.
+std::vector<int> cores_of(const Config& config, const port::DpdkEal& eal) {
+  std::vector<int> cores(config.node.cores.begin(), config.node.cores.end());
+  const std::vector<int>& lcores = eal.lcore_cpus();
+  if (lcores.empty()) return cores;
+  if (lcores.size() != config.node.workers)
+    throw ConfigRefused("[node] workers = " + std::to_string(config.node.workers) +
+                        ", but the EAL arguments name " + std::to_string(lcores.size()) +
+                        " lcores (-l, --lcores, -c): one for each worker");
+  if (!cores.empty() && cores != lcores)
+    throw ConfigRefused(
+        "[node] cores names other processors than the EAL arguments' lcores: "
+        "leave [node] cores out");
+  return lcores;
+}
+
+void open_dpdk_ports(const Config& config, NodePorts& all) {
+  auto eal = port::DpdkEal::start(config.dpdk.eal);
+  if (!eal.ok()) refuse_dpdk(eal.error());
+  all.eal = std::move(eal).value();
+  all.cores = cores_of(config, *all.eal);
+  port::DpdkPortOptions options = dpdk_options(config);
+  if (options.device.empty()) options.device = only_device(*all.eal);
+  if (config.node.workers != 1)
+    throw ConfigRefused("[node] workers: a DPDK port has one worker so far");
+  const std::vector<std::string> devices = all.eal->devices();
+  if (std::find(devices.begin(), devices.end(), options.device) == devices.end())
+    refuse_dpdk(all.eal->no_device(options.device));
+  auto opened = port::DpdkPort::open(options);
+  if (!opened.ok()) refuse_dpdk(opened.error());
+  all.ports.push_back(with_fault(config, std::move(opened).value(), 0));
+  all.memory_bytes += port::DpdkPort::memory_bytes(options);
 }
 
 }  // namespace
@@ -93,24 +171,25 @@ Endpoint find_address(const std::string& text, const std::string& control_host) 
 }
 
 std::uint64_t wanted_port_bytes(const Config& config) {
+  if (uses_dpdk(config)) return port::DpdkPort::memory_bytes(dpdk_options(config));
   const std::uint32_t wanted = port::kDefaultSocketPayloadBytes;
   return port_bytes(config.port.mtu == 0 ? wanted : std::min(wanted, config.port.mtu));
 }
 
 NodePorts open_ports(const Config& config) {
-  Endpoint bind = find_address(config.port.address, config.node.control.host);
-  Endpoint advertised = bind;
-  if (!config.port.advertise.empty())
-    advertised = find_address(config.port.advertise, config.node.control.host);
   NodePorts all;
-  for (std::uint32_t worker = 0; worker < config.node.workers; ++worker) {
-    bind.port = config.port.udp_base == 0
-                    ? std::uint16_t{0}
-                    : static_cast<std::uint16_t>(config.port.udp_base + worker);
-    all.ports.push_back(open_one(config, bind, worker));
-    advertised.port = all.ports.back()->local().port;
+  if (uses_dpdk(config))
+    open_dpdk_ports(config, all);
+  else
+    open_socket_ports(config, all);
+  for (const auto& port : all.ports) {
+    Endpoint advertised = port->local();
+    if (!config.port.advertise.empty()) {
+      const std::uint16_t number = advertised.port;
+      advertised = find_address(config.port.advertise, config.node.control.host);
+      advertised.port = number;
+    }
     all.advertised.push_back(advertised);
-    all.memory_bytes += port_bytes(all.ports.back()->max_payload_bytes());
   }
   return all;
 }

@@ -13,6 +13,7 @@
 #include "engine/node/node_ports.h"
 #include "engine/node/ring_view.h"
 #include "engine/node/start_error.h"
+#include "engine/port/dpdk_eal.h"
 #include "ipc/status_page.h"
 #include "ring/view.h"
 
@@ -37,6 +38,9 @@ class Check {
     } catch (const StartError& error) {
       add("port.0.address", error.what());
     }
+    if (uses_dpdk(config_) && !port::DpdkEal::is_built())
+      add("port.0.kind",
+          "this build has no DPDK: `apt-get install libdpdk-dev`, then set up and build again");
     const MemoryBudget budget = fixed_budget(config_, worker_settings(config_),
                                              config_.node.workers * wanted_port_bytes(config_));
     if (std::string problem = memory_problem(budget); !problem.empty())

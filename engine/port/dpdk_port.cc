@@ -4,6 +4,7 @@
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_ip.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_udp.h>
@@ -17,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/endpoint_text.h"
+#include "engine/port/dpdk_advice.h"
 
 namespace ringwire::port {
 namespace {
@@ -46,10 +48,10 @@ struct Remote {
   Neighbour* neighbour = nullptr;
 };
 
-PortError device_error(int error, const std::string& what) {
+PortError device_error(int error, const std::string& what, std::string advice = {}) {
   const bool unsupported = error == ENOTSUP || error == ENOMEM;
   return {unsupported ? PortErrorCode::kUnsupported : PortErrorCode::kSystem, error,
-          "cannot " + what + ": " + rte_strerror(error)};
+          "cannot " + what + ": " + rte_strerror(error) + std::move(advice)};
 }
 
 PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
@@ -66,6 +68,32 @@ Address mapped(std::uint32_t ipv4) {
   address[11] = 0xff;
   std::memcpy(address.data() + 12, &ipv4, sizeof ipv4);
   return address;
+}
+
+std::uint32_t pool_buffers_count(const DpdkPortOptions& options) {
+  return options.rx_descriptors_count    // waiting in the device
+         + options.tx_descriptors_count  // leaving through the device
+         + options.tx_buffers_count      // being filled by the caller
+         + kBurstPackets                 // handed out by rx_burst
+         + kBurstPackets;                // held by the driver between two bursts
+}
+
+std::uint32_t buffer_bytes(std::uint32_t frame_bytes) {
+  // A device may be given what it wants of alignment; the cost is below one part in a hundred.
+  return (RTE_PKTMBUF_HEADROOM + frame_bytes + 127) / 128 * 128;
+}
+
+/// The calling thread, made known to DPDK for as long as it lives: pools then keep buffers at hand
+/// for it. Without (no number is left for it) they work, too.
+void register_thread() {
+  struct Registration {
+    Registration() : is_ours(rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() == 0) {}
+    ~Registration() {
+      if (is_ours) rte_thread_unregister();
+    }
+    bool is_ours;
+  };
+  static thread_local const Registration registration;
 }
 
 template <typename Header>
@@ -116,6 +144,7 @@ struct DpdkPort::State {
   std::uint32_t max_payload_bytes = 0;
   std::uint16_t device = 0;
   bool is_started = false;
+  bool is_polled = false;  ///< by the thread that will do so from now on
   rte_ether_addr ethernet{};
   rte_mempool* pool = nullptr;
   DestinationTable<Remote> destinations;
@@ -158,6 +187,11 @@ Result<std::unique_ptr<DpdkPort>, PortError> DpdkPort::open(const DpdkPortOption
   return std::unique_ptr<DpdkPort>(new DpdkPort(std::move(state)));
 }
 
+std::uint64_t DpdkPort::memory_bytes(const DpdkPortOptions& options) {
+  return std::uint64_t{pool_buffers_count(options)} *
+         (sizeof(rte_mbuf) + buffer_bytes(options.mtu_bytes + kEthernetBytes));
+}
+
 std::optional<PortError> DpdkPort::State::find_device() {
   if (rte_eth_dev_get_port_by_name(options.device.c_str(), &device) == 0) return std::nullopt;
   return bad_options("DPDK has no device \"" + options.device +
@@ -165,14 +199,8 @@ std::optional<PortError> DpdkPort::State::find_device() {
 }
 
 std::optional<PortError> DpdkPort::State::make_pool() {
-  const std::uint32_t buffers_count = options.rx_descriptors_count    // waiting in the device
-                                      + options.tx_descriptors_count  // leaving through the device
-                                      + options.tx_buffers_count      // being filled by the caller
-                                      + kBurstPackets                 // handed out by rx_burst
-                                      + kBurstPackets;  // held by the driver between two bursts
-  const std::uint32_t room_bytes = RTE_PKTMBUF_HEADROOM + headers_bytes + max_payload_bytes;
-  // A device may be given what it wants of alignment; the cost is below one part in a hundred.
-  const std::uint32_t rounded_bytes = (room_bytes + 127) / 128 * 128;
+  const std::uint32_t buffers_count = pool_buffers_count(options);
+  const std::uint32_t rounded_bytes = buffer_bytes(headers_bytes + max_payload_bytes);
   RW_CHECK(rounded_bytes <= 0xffff);
   const std::string name = "rw_port_" + std::to_string(device);
   pool = rte_pktmbuf_pool_create(name.c_str(), buffers_count, 0, 0,
@@ -222,7 +250,8 @@ std::optional<PortError> DpdkPort::State::start_device() {
   if (const int result = rte_eth_macaddr_get(device, &ethernet); result < 0)
     return device_error(-result, "ask " + options.device + " for its Ethernet address");
   if (const int result = rte_eth_dev_start(device); result < 0)
-    return device_error(-result, "start " + options.device);
+    return device_error(-result, "start " + options.device,
+                        advice_on_device_start(info.driver_name));
   is_started = true;
   return std::nullopt;
 }
@@ -268,6 +297,10 @@ void DpdkPort::close_destination(DestinationId destination) {
 
 std::size_t DpdkPort::rx_burst(std::span<RxPacket> packets) {
   State& state = *state_;
+  if (!state.is_polled) {
+    state.is_polled = true;
+    register_thread();
+  }
   state.free_handed_out();
   const auto limit = static_cast<std::uint16_t>(std::min(packets.size(), kBurstPackets));
   std::array<rte_mbuf*, kBurstPackets> received;

@@ -47,6 +47,8 @@ class DpdkPort final : public Port {
   /// the device. Errors: kBadOptions (no such device, or limits that it does not have),
   /// kAddressInUse (another port of this process has the device), kUnsupported, kSystem.
   static Result<std::unique_ptr<DpdkPort>, PortError> open(const DpdkPortOptions& options);
+  /// Bytes that a port with such options takes.
+  [[nodiscard]] static std::uint64_t memory_bytes(const DpdkPortOptions& options);
   ~DpdkPort() override;
   DpdkPort(const DpdkPort&) = delete;
   DpdkPort& operator=(const DpdkPort&) = delete;

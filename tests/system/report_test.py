@@ -59,7 +59,7 @@ class Refused(unittest.TestCase):
                              ("port.address=no-such-interface", b"no-such-interface"),
                              ("cluster.without_majority=refuse", b"only \"serve\""),
                              ("cluster.seeds=127.0.0.1:1", b"list the names"),
-                             ("port.kind=dpdk", b"DPDK"),
+                             ("port.kind=dpdk", b"needs a device"),
                              ("node.socket=/" + "x" * 120, b"107 bytes")):
             with self.subTest(option), World(servers=1, slaves=0) as world:
                 state = f"node.state={world.folder}/state"

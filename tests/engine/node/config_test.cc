@@ -368,7 +368,6 @@ TEST(Config, a_setting_of_a_later_version_is_refused_never_ignored) {
       {"node.vote=false", "only true"},
       {"limits.queue_full=drop_oldest", "only \"block\" or \"reject\""},
       {"metrics.listen=127.0.0.1:0", "only \"off\""},
-      {"dpdk.eal=--no-huge", "leave it out"},
       {"tls.ca=ca.pem", "no TLS yet"},
       {"tls.enabled=true", "no TLS yet"},
       {"cluster.seeds=127.0.0.1:1", "list the names of all server nodes"},
@@ -388,10 +387,38 @@ TEST(Config, a_setting_of_a_later_version_is_refused_never_ignored) {
        {"cluster.without_majority=serve", "cluster.auto_leave=never", "cluster.auto_join=true",
         "node.vote=true", "metrics.listen=off", "tls.enabled=false", "cluster.bootstrap_expect=1"})
     EXPECT_TRUE(load_config(std::nullopt, {}, {option}).ok()) << option;
-  const auto dpdk = load_config(std::nullopt, {}, {"port.kind=dpdk", "port.device=net_ring0"});
-  ASSERT_FALSE(dpdk.ok());
-  EXPECT_EQ(dpdk.error().front().to_text(),
-            "-o: port.0.kind: DPDK ports come with step 4: only \"socket\" or \"auto\"");
+}
+
+TEST(Config, eal_arguments_of_the_command_line_are_taken_as_they_are) {
+  const std::vector<std::string> eal = {"-l", "0,1", "--vdev=net_memif0,role=client", "--vdev=x"};
+  const std::vector<std::string> options = {"port.address=10.0.0.1", "dpdk.eal=--no-huge"};
+  const auto config = load_config(std::nullopt, {}, options, eal);
+  ASSERT_TRUE(config.ok()) << config.error().front().to_text();
+  EXPECT_EQ(config.value().dpdk.eal, eal);
+  EXPECT_TRUE(uses_dpdk(config.value()));
+  EXPECT_EQ(origin_of(config.value(), "dpdk.eal"),
+            "[-l, 0,1, --vdev=net_memif0,role=client, --vdev=x] from command line");
+}
+
+TEST(Config, a_dpdk_port_needs_a_device_an_address_and_udp_ports) {
+  const struct {
+    std::vector<std::string> options;
+    const char* says;
+  } rows[] = {
+      {{"port.kind=dpdk", "port.address=10.0.0.1"}, "port.0.device: kind = \"dpdk\" needs"},
+      {{"port.kind=dpdk", "port.device=net_tap0"}, "port.0.address: a DPDK port needs an address"},
+      {{"dpdk.eal=--no-huge"}, "port.0.address: a DPDK port needs an address"},
+      {{"dpdk.eal=--no-huge", "port.address=::1", "port.gateway=10.0.0.1"}, "another family"},
+      {{"dpdk.eal=--no-huge", "port.address=::1", "port.udp_base=0"}, "not 0"},
+      {{"dpdk.eal=--no-huge", "port.kind=socket"}, "dpdk.eal: is for kind = \"dpdk\" or"},
+  };
+  for (const auto& row : rows) {
+    const auto config = load_config(std::nullopt, {}, row.options);
+    ASSERT_FALSE(config.ok()) << row.says;
+    ASSERT_EQ(config.error().size(), 1U) << row.says;
+    const std::string text = config.error().front().to_text();
+    EXPECT_NE(text.find(row.says), std::string::npos) << text;
+  }
 }
 
 TEST(Config, show_names_the_paths_that_a_node_chooses) {
