@@ -91,8 +91,11 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
 
 std::size_t Session::State::finish_mixed(std::span<std::byte> packet, std::size_t body_bytes) {
   const auto frame = packet.first(body_bytes + wire::kFrameOverheadBytes);
+  // Only with more to say: the answer to the last small message may carry its acknowledgement.
+  const bool waits = sender.has_items() && sent.bytes_in_flight() + frame.size() + packet.size() >
+                                               congestion.window_bytes();
   wire::encode_frame_header(
-      {FrameKind::kMixed, config.remote_connection_id, sent.next_number(), false}, frame);
+      {FrameKind::kMixed, config.remote_connection_id, sent.next_number(), waits}, frame);
   wire::seal_clear(frame);
   if (sent.items_added() > 0) {
     sent.on_sent_mixed(now, static_cast<std::uint32_t>(frame.size()));

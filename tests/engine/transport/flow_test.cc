@@ -23,11 +23,11 @@ struct Packet {
 };
 
 struct Side {
-  explicit Side(std::uint64_t local, std::uint64_t remote)
+  Side(std::uint64_t local, std::uint64_t remote, std::uint64_t queue_bytes = 1 << 20)
       : session(SessionConfig{.local_connection_id = local,
                               .remote_connection_id = remote,
                               .max_packet_bytes = kPacket,
-                              .peer_receive_queue_bytes = 1 << 20},
+                              .peer_receive_queue_bytes = queue_bytes},
                 0) {}
   Session session;
   EventBatch events;
@@ -153,6 +153,28 @@ TEST_F(Flow, bulk_packets_are_acknowledged_by_the_sixteen_or_when_their_sender_w
     EXPECT_EQ(packets[at].header().ack_now, last);
     EXPECT_EQ(receiver.send_all(now).empty(), !last) << at;
   }
+}
+
+// W-20
+TEST_F(Flow, small_messages_ask_for_an_acknowledgement_when_the_window_is_full) {
+  Side narrow{3, 4, 3 * kPacket};
+  const auto offered = [&](std::uint64_t first, std::uint64_t last) {
+    for (std::uint64_t sequence = first; sequence <= last; ++sequence) {
+      OutgoingMessage message;
+      message.header.id = {{1, 2}, 1, sequence};
+      message.header.payload_bytes = 5'000;
+      message.header.level = Level::kProcessed;
+      message.payload = payload.data();
+      MessageNumber number{};
+      ASSERT_EQ(narrow.session.send(message, number), SendVerdict::kTaken);
+    }
+  };
+  offered(1, 2);
+  for (const Packet& packet : narrow.send_all(now)) EXPECT_FALSE(packet.header().ack_now);
+  offered(3, 20);
+  const auto packets = narrow.send_all(now);
+  ASSERT_FALSE(packets.empty());
+  EXPECT_TRUE(packets.back().header().ack_now);
 }
 
 // W-50
