@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace ringwire::ipc {
 namespace {
@@ -87,8 +88,12 @@ SocketResult receive_datagram(int socket, Datagram& datagram, TimeNs deadline) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t bytes = 0;
+  bool reset = false;
   while ((bytes = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
     if (errno == EINTR) continue;
+    // Whoever hangs up without having read all leaves a reset, which the kernel reports once, ahead
+    // of what was said before.
+    if (errno == ECONNRESET && !std::exchange(reset, true)) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return result_of_errno();
     if (!wait_for(socket, POLLIN, deadline)) return SocketResult::kTimeout;
   }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <utility>
 #include <vector>
 
 namespace ringwire::ipc {
@@ -72,6 +73,14 @@ struct Bad {
   const char* name;
   std::vector<unsigned char> bytes;
 };
+
+TEST_F(AttachSocket, what_was_said_before_hanging_up_unasked_is_still_heard) {
+  ASSERT_EQ(send_datagram(ends[1], header(0), {}, {}, 0), SocketResult::kDone);
+  ASSERT_EQ(send_datagram(ends[0], header(0), {}, {}, 0), SocketResult::kDone);
+  close(std::exchange(ends[1], -1));  // without having read what came
+  EXPECT_EQ(receive_datagram(ends[0], datagram, 0), SocketResult::kDone);
+  EXPECT_EQ(receive_datagram(ends[0], datagram, 0), SocketResult::kClosed);
+}
 
 // S-30.
 TEST_F(AttachSocket, refuses_datagrams_of_a_wrong_form) {
