@@ -227,7 +227,7 @@ void Channels::flush() {
       channel.backlog.remove(core_.ins, in);
       if (!deliver(index, in, reply ? ipc::DeliveryKind::kReply : ipc::DeliveryKind::kDirect,
                    reply ? message.header.in_reply_to.sequence : 0)) {
-        channel.backlog.push_front(core_.ins, in);
+        if (!RW_MUTANT(85)) channel.backlog.push_front(core_.ins, in);
         break;
       }
       if (reply) core_.outbound->complete_call(call);
@@ -256,8 +256,7 @@ bool Channels::park_all() {
     channel.active = false;
     // A program does not ring when it takes outcomes out of its queue: who has more for it looks
     // again.
-    if ((!channel.ended.empty() || !channel.backlog.empty()) && !RW_MUTANT(85))
-      blocked_.push_back(index);
+    if (!channel.ended.empty() || !channel.backlog.empty()) blocked_.push_back(index);
   }
   core_.active.clear();
   return true;

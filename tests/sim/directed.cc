@@ -182,6 +182,43 @@ WorldOptions gaps_in_sequence() {
   return options;
 }
 
+/// The same cells of the duplicate window serve number after number.
+WorldOptions laps_of_the_duplicate_window() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.messages = 2'800;
+  options.window = 60;
+  options.pause_ns = 20 * kMicrosecondNs;
+  options.work_ns = 20 * kMicrosecondNs;
+  options.sequence_lap = 700;
+  options.faults.push_back({FaultKind::kReorder, 0, options.safety_ns, 0, 0, 0.3});
+  return options;
+}
+
+/// Behind each of few losses thousands of packets are under way.
+WorldOptions few_losses_on_a_wide_path() {
+  WorldOptions options = long_and_lossy();
+  options.delay_ns = 2 * kMs;
+  options.queue_bytes = 64u << 20;
+  options.receive_queue_bytes = 16u << 20;
+  options.faults.front().amount = 0.000'5;
+  return options;
+}
+
+/// One message at a time: nothing else wakes an engine that sleeps over it.
+WorldOptions programs_act_as_engines_fall_asleep() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.clients = 2;
+  options.window = 1;
+  options.consumers = 1;
+  options.work_ns = 0;
+  options.late_chance = 0.5;
+  return options;
+}
+
 /// Elders time out while they wait for memory; the small ones behind them wait for the elders.
 WorldOptions local_elders_end() {
   WorldOptions options = calm();
@@ -339,6 +376,12 @@ std::vector<Directed> directed_worlds() {
       {"wide_path", "more is under way than one grant allows", wide_path()},
       {"gaps_in_sequence", "sequence numbers that pass the duplicate window many times",
        gaps_in_sequence()},
+      {"laps_of_the_duplicate_window", "cells that served other numbers before",
+       laps_of_the_duplicate_window()},
+      {"few_losses_on_a_wide_path", "little more is sent again than was lost",
+       few_losses_on_a_wide_path()},
+      {"programs_act_as_engines_fall_asleep", "and nothing else wakes these",
+       programs_act_as_engines_fall_asleep()},
       {"local_elders_end", "elders end while they wait for memory", local_elders_end()},
       {"sessions_end_in_the_middle", "of large messages", sessions_end_in_the_middle()},
       {"consumers_come_and_go", "with one key between them", consumers_come_and_go()},

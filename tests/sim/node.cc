@@ -220,13 +220,16 @@ void Node::turn(std::uint32_t at) {
   ++slot.turns;
   const bool worked = slot.worker->turn(local_now());
   take_notices(at);
+  const auto pause = static_cast<DurationNs>(static_cast<double>(kTurnNs) * slowness_);
   // A program may act between a turn and the decision to sleep.
-  if (!worked && !programs_.empty() && stage_.random.chance(0.2)) {
+  if (!programs_.empty() && stage_.random.chance(stage_.options.late_chance)) {
     auto some = programs_.begin();
     std::advance(some, static_cast<std::ptrdiff_t>(stage_.random.below(programs_.size())));
-    some->second->step();
+    if (worked)
+      some->second->put_off_until(stage_.now + 3 * pause);
+    else
+      some->second->step();
   }
-  const auto pause = static_cast<DurationNs>(static_cast<double>(kTurnNs) * slowness_);
   slot.due = stage_.now + pause;
   if (worked || !slot.waiting.empty() || slot.port->waits() || !slot.worker->prepare_sleep())
     return;

@@ -76,12 +76,14 @@ struct WorldOptions {
   double refuse_chance = 0;                   ///< per delivery
   std::uint64_t sequence_jump_most = 40'000;  ///< numbers that are skipped at once
   double sequence_jump_chance = 0;            ///< the client skips thousands of sequence numbers
+  std::uint32_t sequence_lap = 0;             ///< it uses so many of each 16,384; 0: all
   DurationNs work_ns = 500 * kMicrosecondNs;  ///< a delivery is held for so long, at most
   bool nested_calls = false;  ///< who gets a call of service 0 calls service 1 elsewhere first
   bool service_per_client = false;  ///< client n sends to service n only
   bool stuck_service = false;       ///< consumers of service 1 stand still until the world heals
   bool only_loss = false;           ///< no other fault: what is sent again is compared with it
-  std::int32_t barren_node = -1;    ///< nobody ever serves there
+  double late_chance = 0;  ///< per turn: a program acts late, perhaps as its engine falls asleep
+  std::int32_t barren_node = -1;  ///< nobody ever serves there
 
   // limits of each engine
   std::uint32_t out_messages = 1'024;

@@ -10,6 +10,8 @@ namespace {
 /// As the library: the oldest without an outcome and the newest are never further apart.
 constexpr std::uint64_t kMaxSpan = 8'192;
 constexpr std::size_t kLongKeyBytes = 300;
+/// As engine/worker/duplicate_windows.
+constexpr std::uint64_t kDuplicateWindow = 16'384;
 
 }  // namespace
 
@@ -399,11 +401,14 @@ void Program::choose_target(Message& message, ipc::Submission& submission) {
 
 void Program::compose_one(std::uint16_t service, bool call) {
   const WorldOptions& options = stage_.options;
-  if (random_.chance(options.sequence_jump_chance)) {
-    const std::uint64_t oldest = outgoing_.empty() ? next_sequence_ : outgoing_.begin()->first;
-    next_sequence_ += outgoing_.empty() ? random_.between(1, options.sequence_jump_most)
-                                        : random_.below(kMaxSpan - (next_sequence_ - oldest));
-  }
+  const std::uint64_t room = outgoing_.empty()
+                                 ? options.sequence_jump_most
+                                 : kMaxSpan - 1 - (next_sequence_ - outgoing_.begin()->first);
+  const std::uint64_t of_lap = next_sequence_ % kDuplicateWindow;
+  if (random_.chance(options.sequence_jump_chance))
+    next_sequence_ += random_.between(0, room);
+  else if (options.sequence_lap != 0 && of_lap >= options.sequence_lap)
+    next_sequence_ += std::min(room, kDuplicateWindow - of_lap);
   Message message;
   ipc::Submission submission{};
   message.sequence = submission.sequence = next_sequence_++;
@@ -478,6 +483,7 @@ TimeNs Program::next_ns() const {
   // What waits for room, an answer or the engine is looked at again after the engine's next turn.
   const TimeNs now = stage_.now;
   if (stopped_until_ > now) return stopped_until_;
+  if (late_until_ > now) return late_until_;
   TimeNs next = kNeverNs;
   for (const Held& held : held_)
     if (held.release_at > now) next = std::min(next, held.release_at);

@@ -32,6 +32,9 @@ class Program {
   void die();
   void stop_until(TimeNs until) { stopped_until_ = std::max(stopped_until_, until); }
   void go_on() { stopped_until_ = 0; }
+  /// What it would do now it does a little later, unless its engine's turn lets it.
+  void put_off_until(TimeNs until) { late_until_ = until; }
+  [[nodiscard]] bool late() const { return stage_.now < late_until_; }
   void leave();
   void come_back();
 
@@ -100,6 +103,7 @@ class Program {
   bool dead_ = false;
   bool away_ = false;
   TimeNs stopped_until_ = 0;
+  TimeNs late_until_ = 0;
   TimeNs next_send_ = 0;
   std::array<std::uint64_t, kMaxWorkers> seen_turns_{};  ///< of each worker, when last looked
   std::uint32_t prefetch_ = 1;

@@ -116,7 +116,8 @@ void World::deliver_control() {
 }
 
 void World::run_programs() {
-  for (auto& program : programs_) program->step();
+  for (auto& program : programs_)
+    if (!program->late()) program->step();
 }
 
 bool World::all_ended() const {
