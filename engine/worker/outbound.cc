@@ -972,12 +972,13 @@ void Outbound::evacuate(NodeIndex node, Moves moves) {
     core_.outs[out].tried = 0;
     route(out);
   }
-  // Fixed targets of multi-target sends do not wait for it, nor do answers that died with it.
+  // Fixed targets of multi-target sends do not wait for it, nor do answers that died with it; and a
+  // call that was to be cancelled is not made again for want of its answer.
   for (std::uint32_t out = 0; out < core_.outs.capacity(); ++out) {
     OutMessage& message = core_.outs[out];
-    if (message.state == OutState::kAwaitReply && message.node == node && fixed(message) &&
-        core_.nodes[node].state == PeerState::kDown) {
-      ended(out, Ending::kUnknown, Reason::kDown);
+    if (message.state == OutState::kAwaitReply && message.node == node &&
+        (fixed(message) || message.cancel_asked) && core_.nodes[node].state == PeerState::kDown) {
+      ended(out, Ending::kUnknown, message.cancel_asked ? Reason::kCancelled : Reason::kDown);
       continue;
     }
     const bool there =

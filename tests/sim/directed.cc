@@ -352,6 +352,21 @@ WorldOptions cancelled_at_a_hung_node() {
   return options;
 }
 
+/// Calls are cancelled when they are at a node that takes no answers any more.
+WorldOptions cancelled_while_it_leaves() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.clients = 2;
+  options.messages = 600;
+  options.window = 60;
+  options.call_chance = 1;
+  options.cancel_chance = 0.5;
+  options.work_ns = 4 * kMs;
+  for (std::uint32_t at = 0; at < 6; ++at)
+    options.faults.push_back({FaultKind::kDrain, (8 + 30 * at) * kMs, 5 * kMs, at % 2, 0, 0});
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> directed_worlds() {
@@ -389,6 +404,7 @@ std::vector<Directed> directed_worlds() {
       {"callers_stand_still_and_die", "with full queues", callers_stand_still_and_die()},
       {"answers_get_lost", "and their callers die", answers_get_lost()},
       {"cancelled_at_a_hung_node", "and the rest goes on elsewhere", cancelled_at_a_hung_node()},
+      {"cancelled_while_it_leaves", "and takes no answers any more", cancelled_while_it_leaves()},
   };
 }
 
