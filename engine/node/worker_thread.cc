@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -114,6 +115,7 @@ void WorkerThread::run() {
     if (was_busy) busy_ns_.store(busy_ns() + now - last_turn_ns, std::memory_order_relaxed);
     last_turn_ns = now;
     was_busy = worker_.turn(now);
+    wake_siblings();
     apply_bell_changes();
     if (!notices_.empty() && now - told_ns_ >= kTellAgainNs) tell_manager(now);
     if (was_busy) last_work_ns = now;
@@ -150,6 +152,11 @@ void WorkerThread::apply_bell_changes() {
     ++bells_count_;
   }
   changes.clear();
+}
+
+void WorkerThread::wake_siblings() {
+  for (std::uint32_t asleep = worker_.take_wakes(); asleep != 0; asleep &= asleep - 1)
+    siblings_[static_cast<std::size_t>(std::countr_zero(asleep))]->wake();
 }
 
 void WorkerThread::tell_manager(TimeNs now) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/node/descriptor.h"
@@ -42,6 +43,9 @@ class WorkerThread {
 
   /// Errors: StartError when the core cannot be had or a descriptor cannot be made.
   void start();
+  /// The threads of all workers, by index, which it wakes when its worker has sent to one that
+  /// sleeps. Before start(); they outlive its run.
+  void know_siblings(std::vector<WorkerThread*> siblings) { siblings_ = std::move(siblings); }
   /// Wake the thread after commands were pushed. Any thread.
   void wake();
   /// End the thread and wait for it.
@@ -53,6 +57,7 @@ class WorkerThread {
  private:
   void run();
   void apply_bell_changes();
+  void wake_siblings();
   void tell_manager(TimeNs now);
   void look_at_bells();
   /// True when something happened, false when only the time had come.
@@ -65,6 +70,7 @@ class WorkerThread {
   worker::CommandBox& commands_;
   worker::NoticeBox& notices_;
   int notice_event_;
+  std::vector<WorkerThread*> siblings_;
   Descriptor epoll_;
   Descriptor command_event_;
   std::vector<int> bells_;  ///< by channel index, -1 = none

@@ -26,9 +26,12 @@ int make_event() {
 
 Workers::Workers(boost::asio::io_context& manager, const WorkersOptions& options,
                  std::vector<std::unique_ptr<port::Port>> ports)
-    : notice_event_(manager, make_event()), flush_timer_(manager) {
+    : notice_event_(manager, make_event()),
+      flush_timer_(manager),
+      crossing_(static_cast<std::uint32_t>(ports.size())) {
   worker::WorkerConfig config = options.worker;
   config.worker_count = static_cast<std::uint32_t>(ports.size());
+  config.crossing = &crossing_;
   for (auto& port : ports) {
     auto slot = std::make_unique<Slot>();
     config.index = static_cast<std::uint32_t>(slots_.size());
@@ -51,6 +54,9 @@ Workers::~Workers() { stop(); }
 
 void Workers::start(OnNotice on_notice) {
   on_notice_ = std::move(on_notice);
+  std::vector<WorkerThread*> threads;
+  for (const auto& slot : slots_) threads.push_back(slot->thread.get());
+  for (const auto& slot : slots_) slot->thread->know_siblings(threads);
   for (const auto& slot : slots_) slot->thread->start();
   await_notices();
 }

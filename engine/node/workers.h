@@ -14,6 +14,7 @@
 
 #include "engine/node/worker_thread.h"
 #include "engine/port/port.h"
+#include "engine/worker/crossing.h"
 #include "engine/worker/worker.h"
 
 namespace ringwire::node {
@@ -74,6 +75,7 @@ class Workers {
   boost::asio::steady_timer flush_timer_;
   bool flush_planned_ = false;
   OnNotice on_notice_;
+  worker::Crossing crossing_;
   std::vector<std::unique_ptr<Slot>> slots_;
 };
 

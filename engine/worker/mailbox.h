@@ -5,8 +5,15 @@
 // Fields and order: boost::lockfree::spsc_queue publishes with release and consumes with acquire;
 // all that an item points to is written before it is pushed. Waking a sleeping receiver is the
 // sender's business (an eventfd, see engine/node).
+//
+// SleepFlag tells senders of packets between workers whether the receiver must be woken:
+//   asleep_   written by the receiver (lie_down, get_up) and by every sender (must_wake)
+// All three are read-modify-writes, so that they form one order and each sees what was published
+// before those that came earlier in it: either a sender finds the flag set, or the receiver's
+// lie_down() came later and its look at the queues finds what that sender had put there.
 #pragma once
 
+#include <atomic>
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
 #include <utility>
@@ -45,6 +52,22 @@ class Mailbox {
 
  private:
   boost::lockfree::spsc_queue<Item*, boost::lockfree::capacity<kMailboxItems>> queue_;
+};
+
+class SleepFlag {
+ public:
+  /// The receiver, before its last look at what it would sleep over.
+  // Release: orders our earlier reads of the queues. Acquire: pairs with must_wake(); makes what
+  // its caller pushed visible.
+  void lie_down() { asleep_.exchange(true, std::memory_order_acq_rel); }
+  // As above: a plain store would cut the order of the senders before it from lie_down().
+  void get_up() { asleep_.exchange(false, std::memory_order_acq_rel); }
+  /// A sender, after it pushed: true when it has to wake the receiver. Once per sleep.
+  // Release: publishes what was pushed to lie_down(). Acquire: keeps the senders in one order.
+  [[nodiscard]] bool must_wake() { return asleep_.exchange(false, std::memory_order_acq_rel); }
+
+ private:
+  alignas(64) std::atomic<bool> asleep_{false};
 };
 
 }  // namespace ringwire::worker

@@ -431,6 +431,17 @@ void Outbound::wait(std::uint32_t out, Reason reason, DurationNs pause_ns) {
   if (!RW_MUTANT(107)) retry_at_ns_ = std::min(retry_at_ns_, core_.now + kRetryNs);
 }
 
+/// The worker of its node that takes it: by slot, so that a key's messages meet at one worker
+/// whoever sends them; for an answer the one where the asking channel is at home.
+std::uint32_t Outbound::worker_of(const OutMessage& message) const {
+  const std::uint32_t count = core_.nodes[message.node].remote_worker_count;
+  return (message.target == ipc::TargetKind::kOrigin ? message.fixed_worker : message.slot) % count;
+}
+
+bool Outbound::is_here(const OutMessage& message) const {
+  return message.node == core_.config.self && worker_of(message) == core_.config.index;
+}
+
 void Outbound::send_to(std::uint32_t out, NodeIndex node) {
   OutMessage& message = core_.outs[out];
   message.node = node;
@@ -439,18 +450,14 @@ void Outbound::send_to(std::uint32_t out, NodeIndex node) {
   if (message.maybe_handed && !RW_MUTANT(108)) message.header.flags |= wire::kRedelivered;
   message.header.attempt = message.attempt;
   message.header.epoch = core_.view ? core_.view->epoch : 0;
-  if (node == core_.config.self) {
+  if (is_here(message)) {
     message.header.predecessor = predecessor_of(message);
     message.named_predecessor = message.header.predecessor;
     message.state = OutState::kLocal;
     core_.inbound->deliver_local(out);
     return;  // it may have ended or been turned away already
   }
-  const Node& peer = core_.nodes[node];
-  const std::uint32_t worker = message.target == ipc::TargetKind::kOrigin
-                                   ? message.fixed_worker % peer.remote_worker_count
-                                   : message.slot % peer.remote_worker_count;
-  message.queued_link = peer.links[worker];
+  message.queued_link = core_.nodes[node].links[worker_of(message)];
   Link& link = core_.links[message.queued_link];
   message.state = OutState::kQueued;
   link.queue[message.service].push_back(core_.outs, out);
@@ -766,7 +773,7 @@ void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
     ending = Ending::kUnknown;
   message.ending = ending;
   message.reason = reason;
-  const bool was_here = message.node == core_.config.self && message.chain_newer != kNone;
+  const bool was_here = is_here(message) && message.chain_newer != kNone;
   const std::uint64_t elder = was_here ? predecessor_of(message) : 0;
   leave_chain(out);
   // Its local successors may be held for it.

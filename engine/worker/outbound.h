@@ -67,6 +67,9 @@ class Outbound {
   [[nodiscard]] std::uint32_t choose(OutMessage& message);
   [[nodiscard]] bool usable(NodeIndex node) const;
   void wait(std::uint32_t out, Reason reason, DurationNs pause_ns);
+  [[nodiscard]] std::uint32_t worker_of(const OutMessage& message) const;
+  /// Its node is ours, and this worker takes it there.
+  [[nodiscard]] bool is_here(const OutMessage& message) const;
   void send_to(std::uint32_t out, NodeIndex node);
   bool pump_one(std::uint32_t link_index, std::uint32_t service);
   [[nodiscard]] std::uint64_t predecessor_of(const OutMessage& message) const;

@@ -7,6 +7,7 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/core.h"
+#include "engine/worker/crossing.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
@@ -26,12 +27,17 @@ struct Worker::State {
     core.outbound = &outbound;
     core.inbound = &inbound;
     core.groups = &groups;
+    meet_siblings();
   }
 
+  void meet_siblings();
   void receive();
+  void receive_from_siblings();
+  void on_packet(std::uint32_t link_index, std::span<const std::byte> packet, DurationNs waited_ns);
   void run_timers();
   void obey();
   void transmit();
+  void transmit_to_siblings();
   void fill_burst();
   void gather_evidence();
   void check_drained();
@@ -74,6 +80,9 @@ struct Worker::State {
   std::size_t unsent_count = 0;
   std::uint32_t next_link = 0;  ///< transmit begins with another link each turn
   TimeNs house_at_ns = 0;
+  std::vector<std::uint32_t> siblings;  ///< links to the other workers here, by worker; own: kNone
+  std::uint32_t wakes = 0;              ///< bit w: worker w must be woken
+  bool crossing_full = false;           ///< what waits for a sibling did not fit
 };
 
 std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
@@ -81,6 +90,8 @@ std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
   return config.out_messages * (sizeof(OutMessage) + 3 * kIndexCell + 2 * sizeof(Flight)) +
          config.in_messages * (sizeof(InMessage) + 4 * kIndexCell) +
          DuplicateWindows::memory_bytes(config.duplicate_windows) +
+         (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +
+         Crossing::memory_bytes(config.worker_count) +
          kMaxChannels * (sizeof(Channel) + kIndexCell) +
          ipc::kMaxNodes * (sizeof(Node) + kMaxWorkers * kIndexCell);
 }
@@ -96,6 +107,7 @@ bool Worker::turn(TimeNs now) {
   Core& core = state.core;
   core.now = now;
   core.worked = false;
+  state.receive_from_siblings();
   state.receive();
   state.run_timers();
   state.obey();
@@ -105,6 +117,7 @@ bool Worker::turn(TimeNs now) {
   state.outbound.on_time();
   state.outbound.pump();
   state.channels.flush();
+  state.transmit_to_siblings();
   state.transmit();
   state.keep_house();
   ++core.counters.turns;
@@ -130,16 +143,20 @@ void Worker::State::receive() {
         ++core.counters.drop_unknown_connection;
         continue;
       }
-      Link& link = core.links[index];
-      link.session->on_packet(core.now, received[at].bytes, events, received[at].waited_ns);
-      inbound.on_events(index, events);
-      if (link.session && link.session->closed()) {
-        core.tell(
-            SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
-        end_session(index);
-      }
+      on_packet(index, received[at].bytes, received[at].waited_ns);
     }
     if (count < received.size()) return;
+  }
+}
+
+void Worker::State::on_packet(std::uint32_t index, std::span<const std::byte> packet,
+                              DurationNs waited_ns) {
+  Link& link = core.links[index];
+  link.session->on_packet(core.now, packet, events, waited_ns);
+  inbound.on_events(index, events);
+  if (link.session && link.session->closed()) {
+    core.tell(SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
+    end_session(index);
   }
 }
 
@@ -202,6 +219,75 @@ void Worker::State::fill_burst() {
     }
   }
   if (unsent_count != 0) next_link = (next_link + 1) % count;
+}
+
+// ---- the other workers of this engine ----------------------------------------------------------
+
+/// Sessions with them stand from the start to the end of the engine. Their packets come through the
+/// crossing only: no packet of a network can name them.
+void Worker::State::meet_siblings() {
+  const std::uint32_t count = core.config.worker_count;
+  core.nodes[core.config.self].remote_worker_count = count;
+  siblings.resize(count, kNone);
+  if (count == 1) return;
+  RW_CHECK(core.config.crossing != nullptr);
+  const auto id = [](std::uint32_t from, std::uint32_t to) {
+    return mix64(std::uint64_t{from} << 32 | to) | 1;
+  };
+  for (std::uint32_t other = 0; other < count; ++other) {
+    if (other == core.config.index) continue;
+    transport::SessionConfig config;
+    config.local_connection_id = id(other, core.config.index);
+    config.remote_connection_id = id(core.config.index, other);
+    config.max_packet_bytes = kCrossingPacketBytes;
+    config.peer_receive_queue_bytes = std::uint64_t{kCrossingPackets} * kCrossingPacketBytes;
+    config.message_slots = kCrossingSlots;
+    config.seed = core.config.seed;
+    siblings[other] = link_of(core.config.self, other);
+    Link& link = core.links[siblings[other]];
+    link.connection_id = config.local_connection_id;
+    link.session = std::make_unique<transport::Session>(config, core.now);
+  }
+}
+
+void Worker::State::receive_from_siblings() {
+  for (std::uint32_t other = 0; other < siblings.size(); ++other) {
+    if (siblings[other] == kNone) continue;
+    PacketBox& box = core.config.crossing->box(other, core.config.index);
+    for (std::uint32_t count = 0; count < kCrossingPackets; ++count) {
+      const std::span<const std::byte> packet = box.front();
+      if (packet.empty()) break;
+      core.worked = true;
+      on_packet(siblings[other], packet, 0);
+      // Both ends are this program: what breaks such a session is a bug of ours.
+      RW_CHECK(core.links[siblings[other]].session != nullptr);
+      box.pop();
+    }
+  }
+}
+
+void Worker::State::transmit_to_siblings() {
+  crossing_full = false;
+  for (std::uint32_t other = 0; other < siblings.size(); ++other) {
+    if (siblings[other] == kNone) continue;
+    PacketBox& box = core.config.crossing->box(core.config.index, other);
+    transport::Session& session = *core.links[siblings[other]].session;
+    bool sent = false;
+    while (true) {
+      const std::span<std::byte> room = box.claim();
+      if (room.empty()) {
+        crossing_full = true;
+        break;
+      }
+      const std::size_t bytes = session.poll_transmit(core.now, room);
+      if (bytes == 0) break;
+      box.publish(static_cast<std::uint32_t>(bytes));
+      sent = true;
+    }
+    if (!sent) continue;
+    core.worked = true;
+    if (core.config.crossing->sleeper(other).must_wake()) wakes |= 1U << other;
+  }
 }
 
 // ---- the ring manager ---------------------------------------------------------------------------
@@ -328,7 +414,8 @@ void Worker::State::operator()(TakeSnapshot& command) {
     snapshot.extents_taken += pool->extents_taken();
   }
   for (const Link& link : core.links) {
-    if (link.session == nullptr || snapshot.sessions.size() == snapshot.sessions.capacity())
+    if (link.session == nullptr || link.node == core.config.self ||
+        snapshot.sessions.size() == snapshot.sessions.capacity())
       continue;
     const transport::Session& session = *link.session;
     snapshot.sessions.push_back({link.node, link.remote_worker, session.messages_open(),
@@ -366,7 +453,7 @@ void Worker::State::keep_house() {
 
 void Worker::State::gather_evidence() {
   for (Link& link : core.links) {
-    if (link.session == nullptr) continue;
+    if (link.session == nullptr || link.node == core.config.self) continue;
     const TimeNs since = link.session->unanswered_since_ns();
     const bool silent = since != kNeverNs && core.now - since >= kEvidenceNs;
     if (silent && core.now >= link.evidence_at_ns) {
@@ -395,15 +482,18 @@ TimeNs Worker::next_deadline_ns() const {
   Core& core = state.core;
   TimeNs next = std::min(state.outbound.next_deadline_ns(), state.groups.next_deadline_ns());
   for (const Link& link : core.links) {
-    if (link.session == nullptr || !link.destination_open) continue;
+    if (link.session == nullptr) continue;
+    const bool sibling = link.node == core.config.self;
+    if (!link.destination_open && !sibling) continue;
     next = std::min(next, link.session->next_deadline_ns());
+    if (sibling) continue;
     const TimeNs since = link.session->unanswered_since_ns();
     if (since != kNeverNs)
       next = std::min(next, std::max(since + kEvidenceNs, link.evidence_at_ns));
     else if (link.evidence_sent)
       next = core.now;
   }
-  if (state.channels.blocked() || state.groups.blocked())
+  if (state.channels.blocked() || state.groups.blocked() || state.crossing_full)
     next = std::min(next, core.now + Channels::kBlockedNapNs);
   for (const auto& pool : core.pools)
     if (pool && pool->free_large_bytes() != 0)
@@ -419,10 +509,21 @@ bool Worker::prepare_sleep() {
   State& state = *state_;
   if (!state.commands.empty() || !state.core.unsent_notices.empty()) return false;
   if (state.inbound.copying() || state.unsent_count != 0) return false;
+  const WorkerConfig& config = state.core.config;
+  if (config.worker_count > 1) {
+    config.crossing->sleeper(config.index).lie_down();
+    for (std::uint32_t other = 0; other < config.worker_count; ++other)
+      if (other != config.index && !config.crossing->box(other, config.index).empty()) return false;
+  }
   return state.channels.park_all();
 }
 
-void Worker::wake() {}
+std::uint32_t Worker::take_wakes() { return std::exchange(state_->wakes, 0); }
+
+void Worker::wake() {
+  const WorkerConfig& config = state_->core.config;
+  if (config.worker_count > 1) config.crossing->sleeper(config.index).get_up();
+}
 
 void Worker::wake_channel(ChannelIndex index) { state_->channels.touch(index); }
 

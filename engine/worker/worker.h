@@ -20,6 +20,8 @@ namespace ringwire::worker {
 using CommandBox = Mailbox<Command>;
 using NoticeBox = Mailbox<Notice>;
 
+class Crossing;
+
 struct WorkerConfig {
   std::uint32_t index = 0;
   std::uint32_t worker_count = 1;
@@ -35,6 +37,7 @@ struct WorkerConfig {
   DurationNs program_grace_ns = 2 * kSecondNs;
   bool reject_when_full = false;  ///< [limits] queue_full = "reject"
   std::uint64_t seed = 1;
+  Crossing* crossing = nullptr;  ///< the way to the other workers; must be there if there are any
 };
 
 /// Bytes that a worker of this configuration allocates at start, for the memory sum.
@@ -57,6 +60,8 @@ class Worker {
 
   /// Before sleeping: ask all programs to ring. False when something came meanwhile: do not sleep.
   [[nodiscard]] bool prepare_sleep();
+  /// Bit w: worker w sleeps over packets that the last turns gave it; the caller wakes it now.
+  [[nodiscard]] std::uint32_t take_wakes();
   /// After sleeping, or when a bell rang while awake: look at all / at this channel again.
   void wake();
   void wake_channel(ChannelIndex index);

@@ -367,6 +367,25 @@ WorldOptions cancelled_while_it_leaves() {
   return options;
 }
 
+/// Programs of one node that are at home with different workers call each other's keys.
+WorldOptions workers_answer_each_other() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.workers = 3;
+  options.clients = 4;
+  options.local_clients = true;
+  options.keys = 4;
+  options.messages = 300;
+  options.window = 60;
+  options.call_chance = 0.5;
+  options.node_chance = 0.2;
+  options.accepted_chance = 0.2;
+  options.retry_chance = 0.1;
+  options.cancel_chance = 0.1;
+  options.large_chance = 0.1;
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> directed_worlds() {
@@ -405,6 +424,8 @@ std::vector<Directed> directed_worlds() {
       {"answers_get_lost", "and their callers die", answers_get_lost()},
       {"cancelled_at_a_hung_node", "and the rest goes on elsewhere", cancelled_at_a_hung_node()},
       {"cancelled_while_it_leaves", "and takes no answers any more", cancelled_while_it_leaves()},
+      {"workers_answer_each_other", "programs of one node at home with different workers",
+       workers_answer_each_other()},
   };
 }
 

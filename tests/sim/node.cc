@@ -67,6 +67,7 @@ void Node::start() {
   config.heartbeat_ns = options.heartbeat_ns;
   config.seed = stage_.random.next();
   workers_.resize(config.workers);
+  crossing_ = std::make_unique<worker::Crossing>(config.workers);
   snapshots_.clear();
   snapshots_.resize(config.workers);
   const std::uint64_t incarnation = stage_.random.next();
@@ -83,6 +84,7 @@ void Node::start() {
     worker::WorkerConfig worker_config;
     worker_config.index = worker;
     worker_config.worker_count = config.workers;
+    worker_config.crossing = crossing_.get();
     worker_config.self = index;
     worker_config.server = server;
     worker_config.incarnation_low = incarnation;
@@ -219,6 +221,10 @@ void Node::turn(std::uint32_t at) {
   ++turns_;
   ++slot.turns;
   const bool worked = slot.worker->turn(local_now());
+  const std::uint32_t wakes = slot.worker->take_wakes();
+  for (std::uint32_t other = 0; other < workers_.size(); ++other)
+    if ((wakes >> other & 1) != 0)
+      workers_[other].due = std::min(workers_[other].due, stage_.now + kTurnNs);
   take_notices(at);
   const auto pause = static_cast<DurationNs>(static_cast<double>(kTurnNs) * slowness_);
   // A program may act between a turn and the decision to sleep.

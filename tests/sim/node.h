@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/port/sim_port.h"
+#include "engine/worker/crossing.h"
 #include "engine/worker/worker.h"
 #include "ipc/memory_file.h"
 #include "ring/view.h"
@@ -138,6 +139,7 @@ class Node final : public Manager::Host {
   void retry_needs();
 
   Stage& stage_;
+  std::unique_ptr<worker::Crossing> crossing_;
   std::vector<WorkerSlot> workers_;
   std::unique_ptr<Manager> manager_;
   TimeNs manager_due_ = 0;

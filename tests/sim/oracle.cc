@@ -98,7 +98,7 @@ Message* Oracle::on_delivery(TimeNs now, const Place& place, const ipc::Delivery
   if (flagged) ++totals_.redelivered;
   held_[place.program].insert({stamp.sender, stamp.number});
   if (bound_by_key(message)) {
-    Bound& bound = bound_[{place.node, place.life, place.worker, message.service, stamp.key}];
+    Bound& bound = bound_[{place.node, place.life, message.service, stamp.key}];
     if (bound.count != 0 && bound.program != place.program)
       violation("two consumers have messages of one key: " + name);
     bound.program = place.program;
@@ -144,8 +144,7 @@ void Oracle::check_order(TimeNs now, const Place& place, const Message& message)
 
 void Oracle::unbind(const Place& place, const Message& message) {
   if (!bound_by_key(message)) return;
-  const auto found =
-      bound_.find({place.node, place.life, place.worker, message.service, message.stamp.key});
+  const auto found = bound_.find({place.node, place.life, message.service, message.stamp.key});
   if (found != bound_.end() && --found->second.count == 0) bound_.erase(found);
 }
 

@@ -131,8 +131,8 @@ class Oracle {
   void violation(const std::string& text) { violations_.push_back(text); }
 
  private:
-  using KeyAt = std::tuple<std::uint32_t, std::uint64_t, std::uint32_t, std::uint16_t,
-                           std::uint32_t>;  // node, life, worker, service, key
+  using KeyAt = std::tuple<std::uint32_t, std::uint64_t, std::uint16_t,
+                           std::uint32_t>;  // node, life, service, key
   struct Bound {
     std::uint32_t program = 0;
     std::uint32_t count = 0;

@@ -33,8 +33,7 @@ void Program::attach() {
   if (dead_ || channel_ || !node_.alive) return;
   const std::uint32_t workers = node_.server ? stage_.options.workers : 1;
   const std::uint64_t oldest = outgoing_.empty() ? next_sequence_ : outgoing_.begin()->first;
-  // A reply between two workers of one node finds no way yet: there all share one home.
-  const std::uint64_t home = stage_.options.local_clients ? 0 : random_.below(workers);
+  const std::uint64_t home = random_.below(workers);
   channel_ = std::make_unique<ProgramChannel>(oldest, workers, static_cast<std::uint32_t>(home));
   index_ = node_.attach(*this, *channel_, attachment_, oldest);
   std::erase_if(files_, [this](const auto& file) {
