@@ -20,10 +20,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <span>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
