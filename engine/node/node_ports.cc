@@ -101,11 +101,24 @@ void open_socket_ports(const Config& config, NodePorts& all) {
   throw StartError(error.text);
 }
 
+/// IPv6 and UDP.
+constexpr std::uint32_t kMostHeadersBytes = 48;
+/// Where there is a gateway, the link's network is as large as most are.
+constexpr std::uint32_t kIpv4PrefixBits = 24;
+constexpr std::uint32_t kIpv6PrefixBits = 64;
+
 port::DpdkPortOptions dpdk_options(const Config& config) {
   port::DpdkPortOptions options;
   options.device = config.port.device;
   options.local = find_address(config.port.address, config.node.control.host);
   options.local.port = config.port.udp_base;
+  options.queues_count = config.node.workers;
+  options.vlan = static_cast<std::uint16_t>(config.port.vlan);
+  options.watches_link = true;
+  if (const auto gateway = parse_address(config.port.gateway)) {
+    options.gateway = gateway->address;
+    options.prefix_bits = options.local.is_ipv4() ? kIpv4PrefixBits : kIpv6PrefixBits;
+  }
   if (config.port.mtu != 0) options.mtu_bytes = config.port.mtu;
   return options;
 }
@@ -145,15 +158,17 @@ void open_dpdk_ports(const Config& config, NodePorts& all) {
   all.cores = cores_of(config, *all.eal);
   port::DpdkPortOptions options = dpdk_options(config);
   if (options.device.empty()) options.device = only_device(*all.eal);
-  if (config.node.workers != 1)
-    throw ConfigRefused("[node] workers: a DPDK port has one worker so far");
   const std::vector<std::string> devices = all.eal->devices();
   if (std::find(devices.begin(), devices.end(), options.device) == devices.end())
     refuse_dpdk(all.eal->no_device(options.device));
-  auto opened = port::DpdkPort::open(options);
+  auto opened = port::DpdkPort::open_all(options);
   if (!opened.ok()) refuse_dpdk(opened.error());
-  all.ports.push_back(with_fault(config, std::move(opened).value(), 0));
-  all.memory_bytes += port::DpdkPort::memory_bytes(options);
+  for (auto& port : opened.value()) {
+    const auto worker = static_cast<std::uint32_t>(all.ports.size());
+    options.mtu_bytes = port->max_payload_bytes() + kMostHeadersBytes;
+    all.memory_bytes += port::DpdkPort::memory_bytes(options);
+    all.ports.push_back(with_fault(config, std::move(port), worker));
+  }
 }
 
 }  // namespace

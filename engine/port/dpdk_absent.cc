@@ -27,6 +27,10 @@ Result<Done, PortError> DpdkEal::remove_device(const std::string&) { return Fail
 
 // No port can be opened, so no call of one is ever made.
 struct DpdkPort::State {};
+Result<std::vector<std::unique_ptr<DpdkPort>>, PortError> DpdkPort::open_all(
+    const DpdkPortOptions&) {
+  return Failure{absent()};
+}
 Result<std::unique_ptr<DpdkPort>, PortError> DpdkPort::open(const DpdkPortOptions&) {
   return Failure{absent()};
 }
@@ -43,6 +47,10 @@ std::size_t DpdkPort::tx_burst(std::span<const TxPacket>) { return 0; }
 void DpdkPort::tx_free(std::span<const TxPacket>) {}
 const PortCounters& DpdkPort::counters() const {
   static const PortCounters kNone;
+  return kNone;
+}
+const NeighbourCounters& DpdkPort::neighbour_counters() const {
+  static const NeighbourCounters kNone;
   return kNone;
 }
 bool DpdkPort::is_link_up() { return false; }

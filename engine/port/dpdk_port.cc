@@ -1,86 +1,46 @@
 #include "engine/port/dpdk_port.h"
 
-#include <rte_errno.h>
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
-#include <rte_ether.h>
-#include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
-#include <rte_mempool.h>
-#include <rte_udp.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstddef>
-#include <cstring>
-#include <map>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
-#include "base/endpoint_text.h"
-#include "engine/port/dpdk_advice.h"
+#include "engine/port/dpdk_device.h"
+#include "engine/port/dpdk_frame.h"
 
 namespace ringwire::port {
 namespace {
 
-constexpr std::uint32_t kEthernetBytes = sizeof(rte_ether_hdr);
-constexpr std::uint32_t kIpv4Bytes = sizeof(rte_ipv4_hdr);
-constexpr std::uint32_t kIpv6Bytes = sizeof(rte_ipv6_hdr);
-constexpr std::uint32_t kUdpBytes = sizeof(rte_udp_hdr);
-constexpr std::uint8_t kTimeToLive = 64;  // RFC 1700
-/// "Don't fragment", network order on the wire.
-constexpr std::uint16_t kDontFragment = RTE_IPV4_HDR_DF_FLAG;
-/// What a UDP checksum computed over itself as well comes to when it is right: the complement of
-/// all ones is zero, which for UDP is written as all ones (RFC 768). No packet sums up to zero, as
-/// its protocol number does not, so nothing else comes to this.
-constexpr std::uint16_t kChecksumHolds = 0xffff;
-
-using Address = std::array<std::uint8_t, 16>;
-
-/// An address that destinations are open to, and where its frames go.
-struct Neighbour {
-  rte_ether_addr ethernet{};
-  std::uint32_t destinations_count = 0;
-};
+/// Calls of rx_burst between two looks at the time, when nothing else wants one: at 50 us a call (a
+/// worker that naps) 13 ms.
+constexpr std::uint32_t kCallsPerLook = 256;
+/// For the Ethernet address of the next hop; whoever sent the packet has sent it again by then.
+constexpr DurationNs kMaxWaitNs = kSecondNs;
+/// What others may want to know is not handed to a worker whose inbox is filled beyond this.
+constexpr unsigned kInboxNews = kInboxPackets / 4;
 
 struct Remote {
-  Endpoint endpoint;
-  Neighbour* neighbour = nullptr;
+  FrameHeader header;
+  NeighbourId neighbour{};
 };
 
-PortError device_error(int error, const std::string& what, std::string advice = {}) {
-  const bool unsupported = error == ENOTSUP || error == ENOMEM;
-  return {unsupported ? PortErrorCode::kUnsupported : PortErrorCode::kSystem, error,
-          "cannot " + what + ": " + rte_strerror(error) + std::move(advice)};
-}
+/// A packet without an address to go to.
+struct Waiting {
+  rte_mbuf* buffer = nullptr;
+  DestinationId destination{};
+  std::uint32_t payload_bytes = 0;
+  TimeNs until_ns = 0;
+};
 
-PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
-
-std::uint32_t ipv4_of(const Address& address) {
-  std::uint32_t number = 0;
-  std::memcpy(&number, address.data() + 12, sizeof number);
-  return number;
-}
-
-Address mapped(std::uint32_t ipv4) {
-  Address address{};
-  address[10] = 0xff;
-  address[11] = 0xff;
-  std::memcpy(address.data() + 12, &ipv4, sizeof ipv4);
-  return address;
-}
-
-std::uint32_t pool_buffers_count(const DpdkPortOptions& options) {
-  return options.rx_descriptors_count    // waiting in the device
-         + options.tx_descriptors_count  // leaving through the device
-         + options.tx_buffers_count      // being filled by the caller
-         + kBurstPackets                 // handed out by rx_burst
-         + kBurstPackets;                // held by the driver between two bursts
-}
-
-std::uint32_t buffer_bytes(std::uint32_t frame_bytes) {
-  // A device may be given what it wants of alignment; the cost is below one part in a hundred.
-  return (RTE_PKTMBUF_HEADROOM + frame_bytes + 127) / 128 * 128;
+/// The processor's counter as a time; the port needs no more of a clock than that it runs on.
+TimeNs now_ns() {
+  __extension__ using Wide = unsigned __int128;  // not ISO C++; both compilers of ours have it
+  return static_cast<TimeNs>(Wide{rte_rdtsc()} * kSecondNs / rte_get_tsc_hz());
 }
 
 /// The calling thread, made known to DPDK for as long as it lives: pools then keep buffers at hand
@@ -96,203 +56,162 @@ void register_thread() {
   static thread_local const Registration registration;
 }
 
-template <typename Header>
-Header* header_at(rte_mbuf* buffer, std::uint32_t offset_bytes) {
-  return rte_pktmbuf_mtod_offset(buffer, Header*, offset_bytes);
+NeighboursOptions neighbours_options(const DpdkDevice& device) {
+  NeighboursOptions options;
+  options.ethernet = device.rules().ethernet;
+  options.local = device.rules().local.address;
+  options.gateway = device.options().gateway;
+  options.prefix_bits = device.options().prefix_bits;
+  // Workers of one node share its address; some more, so that those just closed stay known.
+  options.capacity_count = std::min<std::uint32_t>(device.options().destinations_count, 2'048) + 16;
+  return options;
 }
 
 }  // namespace
 
 struct DpdkPort::State {
-  explicit State(const DpdkPortOptions& given)
-      : options(given),
-        is_ipv4(given.local.is_ipv4()),
-        headers_bytes(kEthernetBytes + (is_ipv4 ? kIpv4Bytes : kIpv6Bytes) + kUdpBytes),
-        destinations(given.destinations_count) {}
+  State(std::shared_ptr<const DpdkDevice> shared, std::uint16_t own_queue)
+      : device(std::move(shared)),
+        rules(device->rules()),
+        queue(own_queue),
+        pool(device->queues()[own_queue].pool),
+        inbox(device->queues()[own_queue].inbox),
+        destinations(device->options().destinations_count),
+        neighbours(neighbours_options(*device)) {}
   ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  // Cold: set-up.
-  std::optional<PortError> find_device();
-  std::optional<PortError> make_pool();
-  std::optional<PortError> start_device();
-
-  // Hot.
-  [[nodiscard]] bool sendable(const TxPacket& packet);
-  [[nodiscard]] std::size_t send(std::span<const TxPacket> packets);
-  void write_headers(rte_mbuf* buffer, const Remote& remote, std::uint32_t payload_bytes);
-  void write_ipv4(rte_mbuf* buffer, const Remote& remote, std::uint32_t payload_bytes);
-  void write_ipv6(rte_mbuf* buffer, const Remote& remote, std::uint32_t payload_bytes);
-  [[nodiscard]] bool read_packet(rte_mbuf* buffer, RxPacket& packet);
-  [[nodiscard]] bool read_ipv4(rte_mbuf* buffer, Address& source) const;
-  [[nodiscard]] bool read_ipv6(rte_mbuf* buffer, Address& source) const;
-  [[nodiscard]] bool read_udp(rte_mbuf* buffer, std::uint32_t offset_bytes,
-                              std::uint32_t ip_payload_bytes) const;
-  void learn(const Address& address, const rte_ether_addr& ethernet);
   void free_handed_out();
+  std::size_t take_inbox(std::span<RxPacket> packets);
+  enum class From { kDevice, kInbox };
+  [[nodiscard]] bool take_frame(rte_mbuf* buffer, RxPacket& packet, From from);
+  void hand_over(rte_mbuf* buffer, std::uint32_t worker);
+  void on_other(rte_mbuf* buffer, From from);
+  void tell_others(rte_mbuf* buffer);
+  void look_around();
+  void send_request(TimeNs now);
+  void send_waiting(TimeNs now);
+  void send_own(rte_mbuf* buffer, std::size_t bytes);
+  void write(const Remote& remote, const EthernetAddress& to, std::uint32_t payload_bytes,
+             rte_mbuf* buffer);
+  [[nodiscard]] std::size_t send(std::span<rte_mbuf*> buffers);
+  [[nodiscard]] bool is_sendable(const TxPacket& packet) const;
+  void wait(const TxPacket& packet);
 
   /// The buffer that a TxPacket's bytes lie in: they start at a fixed distance from it.
   [[nodiscard]] rte_mbuf* buffer_of(const TxPacket& packet) const {
-    return reinterpret_cast<rte_mbuf*>(packet.data - headers_bytes - RTE_PKTMBUF_HEADROOM -
+    return reinterpret_cast<rte_mbuf*>(packet.data - rules.headers_bytes - RTE_PKTMBUF_HEADROOM -
                                        sizeof(rte_mbuf));
   }
 
-  DpdkPortOptions options;
-  bool is_ipv4;
-  std::uint32_t headers_bytes;
-  std::uint32_t max_payload_bytes = 0;
-  std::uint16_t device = 0;
-  bool is_started = false;
-  bool is_polled = false;  ///< by the thread that will do so from now on
-  rte_ether_addr ethernet{};
-  rte_mempool* pool = nullptr;
+  std::shared_ptr<const DpdkDevice> device;
+  const FrameRules& rules;
+  std::uint16_t queue;
+  rte_mempool* pool;
+  rte_ring* inbox;
   DestinationTable<Remote> destinations;
-  std::map<Address, Neighbour> neighbours;  ///< grows and shrinks only with destinations
+  Neighbours neighbours;
   std::array<rte_mbuf*, kBurstPackets> handed_out{};
   std::size_t handed_out_count = 0;
+  std::array<Waiting, kWaitingPackets> waiting{};
+  std::size_t waiting_count = 0;
   std::uint32_t tx_out_count = 0;  ///< buffers that the caller holds
+  std::uint32_t calls = 0;
+  bool has_news = true;    ///< the neighbours want to be looked at
+  bool is_polled = false;  ///< by the thread that will do so from now on
   std::uint16_t next_identification = 0;
   PortCounters counters;
 };
 
 DpdkPort::State::~State() {
   free_handed_out();
-  if (is_started) rte_eth_dev_stop(device);
-  // Without a pool the device was never ours.
-  if (pool != nullptr) rte_eth_dev_close(device);
-  rte_mempool_free(pool);
+  for (const Waiting& one : std::span(waiting).first(waiting_count)) rte_pktmbuf_free(one.buffer);
 }
 
 DpdkPort::DpdkPort(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DpdkPort::~DpdkPort() = default;
 
-Result<std::unique_ptr<DpdkPort>, PortError> DpdkPort::open(const DpdkPortOptions& options) {
-  const std::uint32_t ip_udp_bytes =
-      (options.local.is_ipv4() ? kIpv4Bytes : kIpv6Bytes) + kUdpBytes;
-  if (options.mtu_bytes <= ip_udp_bytes || options.payload_bytes == 0)
-    return Failure{bad_options("an MTU of " + std::to_string(options.mtu_bytes) +
-                               " bytes leaves no room for a payload")};
+Result<std::vector<std::unique_ptr<DpdkPort>>, PortError> DpdkPort::open_all(
+    const DpdkPortOptions& options) {
+  const auto bad = [](const char* text) {
+    return Failure{PortError{PortErrorCode::kBadOptions, 0, text}};
+  };
   if (options.local.port == 0)
-    return Failure{
-        bad_options("a DPDK port needs a UDP port number: nobody can choose one for it")};
+    return bad("a DPDK port needs a UDP port number: nobody can choose one for it");
   if (options.tx_buffers_count == 0 || options.destinations_count == 0 ||
-      options.rx_descriptors_count == 0 || options.tx_descriptors_count == 0)
-    return Failure{bad_options("a port needs transmit buffers, destinations and descriptors")};
-  auto state = std::make_unique<State>(options);
-  state->max_payload_bytes = std::min(options.payload_bytes, options.mtu_bytes - ip_udp_bytes);
-  if (auto error = state->find_device()) return Failure{std::move(*error)};
-  if (auto error = state->make_pool()) return Failure{std::move(*error)};
-  if (auto error = state->start_device()) return Failure{std::move(*error)};
-  return std::unique_ptr<DpdkPort>(new DpdkPort(std::move(state)));
+      options.rx_descriptors_count == 0 || options.tx_descriptors_count == 0 ||
+      options.queues_count == 0)
+    return bad("a port needs queues, transmit buffers, destinations and descriptors");
+  auto opened = DpdkDevice::open(options);
+  if (!opened.ok()) return Failure{opened.error()};
+  const std::shared_ptr<const DpdkDevice> device = std::move(opened).value();
+  std::vector<std::unique_ptr<DpdkPort>> ports;
+  for (std::uint16_t queue = 0; queue < options.queues_count; ++queue)
+    ports.push_back(
+        std::unique_ptr<DpdkPort>(new DpdkPort(std::make_unique<State>(device, queue))));
+  return ports;
+}
+
+Result<std::unique_ptr<DpdkPort>, PortError> DpdkPort::open(const DpdkPortOptions& options) {
+  DpdkPortOptions one = options;
+  one.queues_count = 1;
+  auto ports = open_all(one);
+  if (!ports.ok()) return Failure{ports.error()};
+  return std::move(ports.value().front());
 }
 
 std::uint64_t DpdkPort::memory_bytes(const DpdkPortOptions& options) {
-  return std::uint64_t{pool_buffers_count(options)} *
-         (sizeof(rte_mbuf) + buffer_bytes(options.mtu_bytes + kEthernetBytes));
+  const std::uint32_t mtu_bytes = options.mtu_bytes == 0 ? 1'500 : options.mtu_bytes;
+  return std::uint64_t{DpdkDevice::buffers_count(options)} *
+         (sizeof(rte_mbuf) + DpdkDevice::buffer_bytes(mtu_bytes + kEthernetBytes + kTagBytes));
 }
 
-std::optional<PortError> DpdkPort::State::find_device() {
-  if (rte_eth_dev_get_port_by_name(options.device.c_str(), &device) == 0) return std::nullopt;
-  return bad_options("DPDK has no device \"" + options.device +
-                     "\": is it bound to a DPDK driver, or named by --vdev?");
-}
-
-std::optional<PortError> DpdkPort::State::make_pool() {
-  const std::uint32_t buffers_count = pool_buffers_count(options);
-  const std::uint32_t rounded_bytes = buffer_bytes(headers_bytes + max_payload_bytes);
-  RW_CHECK(rounded_bytes <= 0xffff);
-  const std::string name = "rw_port_" + std::to_string(device);
-  pool = rte_pktmbuf_pool_create(name.c_str(), buffers_count, 0, 0,
-                                 static_cast<std::uint16_t>(rounded_bytes),
-                                 rte_eth_dev_socket_id(device));
-  if (pool != nullptr) return std::nullopt;
-  // The name is the device's: one pool, one port.
-  if (rte_errno == EEXIST)
-    return PortError{PortErrorCode::kAddressInUse, EEXIST,
-                     "cannot open " + options.device + ": another port of this process has it"};
-  return device_error(rte_errno, "get " + std::to_string(buffers_count) + " packet buffers of " +
-                                     std::to_string(rounded_bytes) + " bytes for " +
-                                     options.device);
-}
-
-std::optional<PortError> DpdkPort::State::start_device() {
-  rte_eth_dev_info info{};
-  if (const int result = rte_eth_dev_info_get(device, &info); result < 0)
-    return device_error(-result, "ask " + options.device + " for its limits");
-  rte_eth_conf configuration{};
-  // net_memif tells an MTU of 1,500 whatever its bsize is, refuses to be told another, and carries
-  // what fits its buffers all the same.
-  const bool is_memif = std::strcmp(info.driver_name, "net_memif") == 0;
-  if (!is_memif) {
-    if (info.max_mtu != 0 && options.mtu_bytes > info.max_mtu)
-      return bad_options("an MTU of " + std::to_string(options.mtu_bytes) + " bytes was asked of " +
-                         options.device + ", which has at most " + std::to_string(info.max_mtu));
-    configuration.rxmode.mtu = options.mtu_bytes;
-  }
-  if (const int result = rte_eth_dev_configure(device, 1, 1, &configuration); result < 0)
-    return device_error(-result, "configure " + options.device);
-  std::uint16_t rx_count = options.rx_descriptors_count;
-  std::uint16_t tx_count = options.tx_descriptors_count;
-  if (const int result = rte_eth_dev_adjust_nb_rx_tx_desc(device, &rx_count, &tx_count); result < 0)
-    return device_error(-result, "size the queues of " + options.device);
-  // More would need more buffers than the pool was sized for; fewer must be announced.
-  if (rx_count > options.rx_descriptors_count || tx_count > options.tx_descriptors_count)
-    return bad_options(options.device + " needs at least " + std::to_string(rx_count) +
-                       " receive and " + std::to_string(tx_count) + " transmit descriptors");
-  options.rx_descriptors_count = rx_count;
-  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(device));
-  if (const int result = rte_eth_rx_queue_setup(device, 0, rx_count, socket, nullptr, pool);
-      result < 0)
-    return device_error(-result, "set up the receive queue of " + options.device);
-  if (const int result = rte_eth_tx_queue_setup(device, 0, tx_count, socket, nullptr); result < 0)
-    return device_error(-result, "set up the transmit queue of " + options.device);
-  if (const int result = rte_eth_macaddr_get(device, &ethernet); result < 0)
-    return device_error(-result, "ask " + options.device + " for its Ethernet address");
-  if (const int result = rte_eth_dev_start(device); result < 0)
-    return device_error(-result, "start " + options.device,
-                        advice_on_device_start(info.driver_name));
-  is_started = true;
-  return std::nullopt;
-}
-
-std::uint32_t DpdkPort::max_payload_bytes() const { return state_->max_payload_bytes; }
+std::uint32_t DpdkPort::max_payload_bytes() const { return state_->rules.max_payload_bytes; }
 std::uint64_t DpdkPort::receive_queue_bytes() const {
-  return std::uint64_t{state_->options.rx_descriptors_count} * kPacketChargeBytes;
+  return std::uint64_t{state_->device->options().rx_descriptors_count} * kPacketChargeBytes;
 }
-Endpoint DpdkPort::local() const { return state_->options.local; }
+Endpoint DpdkPort::local() const {
+  Endpoint local = state_->rules.local;
+  local.port = static_cast<std::uint16_t>(local.port + state_->queue);
+  return local;
+}
 const PortCounters& DpdkPort::counters() const { return state_->counters; }
-
-bool DpdkPort::is_link_up() {
-  rte_eth_link link{};
-  return rte_eth_link_get_nowait(state_->device, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+const NeighbourCounters& DpdkPort::neighbour_counters() const {
+  return state_->neighbours.counters();
 }
+bool DpdkPort::is_link_up() { return state_->device->is_link_up(); }
 
 bool DpdkPort::open_destination(const Endpoint& remote, DestinationId& destination) {
   State& state = *state_;
-  if (remote.is_ipv4() != state.is_ipv4) return false;
-  const auto opened = state.destinations.open({remote, nullptr});
-  if (!opened) return false;
-  const auto [place, is_new] = state.neighbours.try_emplace(remote.address);
-  Neighbour& neighbour = place->second;
-  if (is_new) {
-    std::memset(&neighbour.ethernet, 0xff, sizeof neighbour.ethernet);
-    if (state.options.peer_ethernet)
-      std::memcpy(&neighbour.ethernet, state.options.peer_ethernet->data(),
-                  sizeof neighbour.ethernet);
+  if (remote.is_ipv4() != state.rules.is_ipv4) return false;
+  const auto neighbour = state.neighbours.open(remote.address);
+  if (!neighbour) return false;
+  const auto opened =
+      state.destinations.open({make_header(state.rules, state.queue, remote), *neighbour});
+  if (!opened) {
+    state.neighbours.close(*neighbour);
+    return false;
   }
-  ++neighbour.destinations_count;
-  state.destinations.find(*opened)->neighbour = &neighbour;
+  state.has_news = true;
   destination = *opened;
   return true;
 }
 
 void DpdkPort::close_destination(DestinationId destination) {
-  const Remote* remote = state_->destinations.find(destination);
+  State& state = *state_;
+  const Remote* remote = state.destinations.find(destination);
   RW_CHECK(remote != nullptr);
-  if (--remote->neighbour->destinations_count == 0)
-    state_->neighbours.erase(remote->endpoint.address);
-  state_->destinations.close(destination);
+  state.neighbours.close(remote->neighbour);
+  state.destinations.close(destination);
+  const auto all = std::span(state.waiting).first(state.waiting_count);
+  const auto gone = std::remove_if(all.begin(), all.end(), [destination](const Waiting& one) {
+    if (one.destination != destination) return false;
+    rte_pktmbuf_free(one.buffer);
+    return true;
+  });
+  state.counters.tx_errors += static_cast<std::uint64_t>(all.end() - gone);
+  state.waiting_count = static_cast<std::size_t>(gone - all.begin());
 }
 
 std::size_t DpdkPort::rx_burst(std::span<RxPacket> packets) {
@@ -302,21 +221,26 @@ std::size_t DpdkPort::rx_burst(std::span<RxPacket> packets) {
     register_thread();
   }
   state.free_handed_out();
-  const auto limit = static_cast<std::uint16_t>(std::min(packets.size(), kBurstPackets));
+  packets = packets.first(std::min(packets.size(), kBurstPackets));
+  std::size_t count = state.inbox == nullptr ? 0 : state.take_inbox(packets);
   std::array<rte_mbuf*, kBurstPackets> received;
-  const std::size_t received_count = rte_eth_rx_burst(state.device, 0, received.data(), limit);
-  std::size_t count = 0;
-  for (rte_mbuf* buffer : std::span(received).first(received_count)) {
-    if (state.read_packet(buffer, packets[count])) {
-      state.counters.rx_bytes += packets[count].bytes.size();
-      state.handed_out[state.handed_out_count++] = buffer;
-      ++count;
-    } else {
-      ++state.counters.rx_errors;
-      rte_pktmbuf_free(buffer);
-    }
-  }
+  const std::size_t received_count =
+      rte_eth_rx_burst(state.device->id(), state.queue, received.data(),
+                       static_cast<std::uint16_t>(packets.size() - count));
+  for (rte_mbuf* buffer : std::span(received).first(received_count))
+    if (state.take_frame(buffer, packets[count], State::From::kDevice)) ++count;
   state.counters.rx_packets += count;
+  if (state.has_news || ++state.calls >= kCallsPerLook) state.look_around();
+  return count;
+}
+
+std::size_t DpdkPort::State::take_inbox(std::span<RxPacket> packets) {
+  std::array<void*, kBurstPackets> received;
+  const unsigned received_count = rte_ring_sc_dequeue_burst(
+      inbox, received.data(), static_cast<unsigned>(packets.size()), nullptr);
+  std::size_t count = 0;
+  for (void* buffer : std::span(received).first(received_count))
+    if (take_frame(static_cast<rte_mbuf*>(buffer), packets[count], From::kInbox)) ++count;
   return count;
 }
 
@@ -325,83 +249,147 @@ void DpdkPort::State::free_handed_out() {
   handed_out_count = 0;
 }
 
-/// Checks all headers. Lengths first: nothing is read that the frame does not have.
-bool DpdkPort::State::read_packet(rte_mbuf* buffer, RxPacket& packet) {
-  if (buffer->nb_segs != 1 || buffer->data_len < headers_bytes) return false;
-  const auto* frame = header_at<const rte_ether_hdr>(buffer, 0);
-  if (!rte_is_same_ether_addr(&frame->dst_addr, &ethernet) &&
-      !rte_is_broadcast_ether_addr(&frame->dst_addr))
+/// True when `packet` is a payload for this worker, which keeps the buffer; false when the buffer
+/// went elsewhere.
+bool DpdkPort::State::take_frame(rte_mbuf* buffer, RxPacket& packet, From from) {
+  // Buffers take a whole frame; a device that splits one all the same (for its own limits) has its
+  // pieces put together if they fit the first.
+  FrameContent content;
+  if (buffer->nb_segs == 1 || rte_pktmbuf_linearize(buffer) == 0)
+    content = read_frame(rules, buffer);
+  if (content.kind == FrameKind::kPayload && content.worker == queue) {
+    packet = content.packet;
+    counters.rx_bytes += packet.bytes.size();
+    handed_out[handed_out_count++] = buffer;
+    return true;
+  }
+  if (content.kind == FrameKind::kPayload) {
+    hand_over(buffer, content.worker);
     return false;
-  const std::uint16_t kind = is_ipv4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6;
-  if (frame->ether_type != rte_cpu_to_be_16(kind)) return false;
-  Endpoint source;
-  if (is_ipv4 ? !read_ipv4(buffer, source.address) : !read_ipv6(buffer, source.address))
-    return false;
-  const auto* udp = header_at<const rte_udp_hdr>(buffer, headers_bytes - kUdpBytes);
-  source.port = rte_be_to_cpu_16(udp->src_port);
-  learn(source.address, frame->src_addr);
-  const std::size_t bytes = rte_be_to_cpu_16(udp->dgram_len) - kUdpBytes;
-  if (bytes == 0 || bytes > max_payload_bytes) return false;
-  packet = {{header_at<const std::byte>(buffer, headers_bytes), bytes}, source};
-  return true;
+  }
+  if (content.kind == FrameKind::kOther)
+    on_other(buffer, from);
+  else
+    ++counters.rx_errors;
+  rte_pktmbuf_free(buffer);
+  return false;
 }
 
-bool DpdkPort::State::read_ipv4(rte_mbuf* buffer, Address& source) const {
-  const auto* ip = header_at<const rte_ipv4_hdr>(buffer, kEthernetBytes);
-  // No options (version 4, five words), no fragment.
-  if (ip->version_ihl != RTE_IPV4_VHL_DEF || ip->next_proto_id != IPPROTO_UDP) return false;
-  const std::uint16_t fragment = rte_be_to_cpu_16(ip->fragment_offset);
-  if ((fragment & (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0) return false;
-  if (ip->dst_addr != ipv4_of(options.local.address) || rte_ipv4_cksum(ip) != 0) return false;
-  const std::uint32_t total_bytes = rte_be_to_cpu_16(ip->total_length);
-  if (total_bytes < kIpv4Bytes + kUdpBytes || total_bytes > buffer->data_len - kEthernetBytes)
-    return false;
-  if (!read_udp(buffer, kEthernetBytes + kIpv4Bytes, total_bytes - kIpv4Bytes)) return false;
-  const auto* udp = header_at<const rte_udp_hdr>(buffer, kEthernetBytes + kIpv4Bytes);
-  // RFC 768: a checksum of zero was not computed.
-  if (udp->dgram_cksum != 0 && rte_ipv4_udptcp_cksum(ip, udp) != kChecksumHolds) return false;
-  source = mapped(ip->src_addr);
-  return true;
+void DpdkPort::State::hand_over(rte_mbuf* buffer, std::uint32_t worker) {
+  // Its checksum was right: the other worker need not see to that.
+  buffer->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+  if (rte_ring_mp_enqueue(device->queues()[worker].inbox, buffer) == 0) return;
+  ++counters.rx_errors;
+  rte_pktmbuf_free(buffer);
 }
 
-bool DpdkPort::State::read_ipv6(rte_mbuf* buffer, Address& source) const {
-  const auto* ip = header_at<const rte_ipv6_hdr>(buffer, kEthernetBytes);
-  if ((rte_be_to_cpu_32(ip->vtc_flow) >> 28) != 6 || ip->proto != IPPROTO_UDP) return false;
-  if (std::memcmp(ip->dst_addr, options.local.address.data(), 16) != 0) return false;
-  const std::uint32_t payload_bytes = rte_be_to_cpu_16(ip->payload_len);
-  if (payload_bytes < kUdpBytes || payload_bytes > buffer->data_len - kEthernetBytes - kIpv6Bytes)
-    return false;
-  if (!read_udp(buffer, kEthernetBytes + kIpv6Bytes, payload_bytes)) return false;
-  const auto* udp = header_at<const rte_udp_hdr>(buffer, kEthernetBytes + kIpv6Bytes);
-  // RFC 8200 8.1: over IPv6 the checksum is not optional.
-  if (udp->dgram_cksum == 0 || rte_ipv6_udptcp_cksum(ip, udp) != kChecksumHolds) return false;
-  std::memcpy(source.data(), ip->src_addr, 16);
-  return true;
+void DpdkPort::State::on_other(rte_mbuf* buffer, From from) {
+  const std::span frame(rte_pktmbuf_mtod(buffer, const std::byte*), buffer->data_len);
+  rte_mbuf* answer = rte_pktmbuf_alloc(pool);
+  if (answer == nullptr) {
+    ++counters.buffers_exhausted;
+    return;
+  }
+  const std::span room(rte_pktmbuf_mtod(answer, std::byte*), rte_pktmbuf_tailroom(answer));
+  const std::uint64_t learned_before = neighbours.counters().learned;
+  const Neighbours::Outcome outcome = neighbours.on_frame(now_ns(), frame, room);
+  has_news |= neighbours.counters().learned != learned_before;
+  if (outcome.answer_bytes != 0)
+    send_own(answer, outcome.answer_bytes);
+  else
+    rte_pktmbuf_free(answer);
+  if (outcome.is_news && from == From::kDevice) tell_others(buffer);
 }
 
-/// The UDP length must be that of the IP payload, so that the checksum covers what is delivered.
-bool DpdkPort::State::read_udp(rte_mbuf* buffer, std::uint32_t offset_bytes,
-                               std::uint32_t ip_payload_bytes) const {
-  const auto* udp = header_at<const rte_udp_hdr>(buffer, offset_bytes);
-  return rte_be_to_cpu_16(udp->dgram_len) == ip_payload_bytes &&
-         rte_be_to_cpu_16(udp->dst_port) == options.local.port;
+void DpdkPort::State::tell_others(rte_mbuf* buffer) {
+  for (std::uint32_t worker = 0; worker < rules.workers_count; ++worker) {
+    rte_ring* target = device->queues()[worker].inbox;
+    if (worker == queue || rte_ring_count(target) > kInboxNews) continue;
+    rte_mbuf* copy = rte_pktmbuf_copy(buffer, pool, 0, UINT32_MAX);
+    if (copy == nullptr) return;
+    if (rte_ring_mp_enqueue(target, copy) != 0) rte_pktmbuf_free(copy);
+  }
 }
 
-void DpdkPort::State::learn(const Address& address, const rte_ether_addr& peer) {
-  const auto found = neighbours.find(address);
-  if (found != neighbours.end() && rte_is_unicast_ether_addr(&peer)) found->second.ethernet = peer;
+/// A frame of ours that no caller asked for. Lost where the device is full.
+void DpdkPort::State::send_own(rte_mbuf* buffer, std::size_t bytes) {
+  buffer->data_len = static_cast<std::uint16_t>(bytes);
+  buffer->pkt_len = buffer->data_len;
+  if (rules.vlan != 0) {
+    buffer->vlan_tci = rules.vlan;
+    if (rte_vlan_insert(&buffer) != 0) {
+      rte_pktmbuf_free(buffer);
+      return;
+    }
+  }
+  if (rte_eth_tx_burst(device->id(), queue, &buffer, 1) == 1) return;
+  ++counters.tx_full;
+  rte_pktmbuf_free(buffer);
+}
+
+void DpdkPort::State::look_around() {
+  calls = 0;
+  has_news = false;
+  const TimeNs now = now_ns();
+  if (now >= neighbours.next_request_ns()) send_request(now);
+  if (waiting_count != 0) send_waiting(now);
+}
+
+void DpdkPort::State::send_request(TimeNs now) {
+  rte_mbuf* buffer = rte_pktmbuf_alloc(pool);
+  if (buffer == nullptr) {
+    ++counters.buffers_exhausted;
+    return;
+  }
+  const std::size_t bytes = neighbours.poll_request(
+      now, {rte_pktmbuf_mtod(buffer, std::byte*), rte_pktmbuf_tailroom(buffer)});
+  if (bytes == 0)
+    rte_pktmbuf_free(buffer);
+  else
+    send_own(buffer, bytes);
+  // One a call: the next may be due at once.
+  has_news = neighbours.next_request_ns() <= now;
+}
+
+void DpdkPort::State::send_waiting(TimeNs now) {
+  std::size_t kept = 0;
+  for (Waiting& one : std::span(waiting).first(waiting_count)) {
+    const Remote& remote = *destinations.find(one.destination);
+    const EthernetAddress* to = neighbours.find(remote.neighbour);
+    if (to == nullptr && now < one.until_ns) {
+      waiting[kept++] = one;
+      continue;
+    }
+    if (to != nullptr) {
+      write(remote, *to, one.payload_bytes, one.buffer);
+      if (send({&one.buffer, 1}) == 1) {
+        ++counters.tx_packets;
+        counters.tx_bytes += one.payload_bytes;
+        continue;
+      }
+    }
+    ++counters.tx_errors;
+    rte_pktmbuf_free(one.buffer);
+  }
+  waiting_count = kept;
 }
 
 std::size_t DpdkPort::tx_alloc(std::span<TxPacket> packets) {
   State& state = *state_;
+  const std::size_t limit = std::min<std::size_t>(
+      packets.size(), state.device->options().tx_buffers_count - state.tx_out_count);
   std::size_t count = 0;
-  while (count < packets.size() && state.tx_out_count < state.options.tx_buffers_count) {
-    rte_mbuf* buffer = rte_pktmbuf_alloc(state.pool);
-    if (buffer == nullptr) break;
-    packets[count++] = {header_at<std::byte>(buffer, state.headers_bytes), state.max_payload_bytes,
-                        0, DestinationId{}};
-    ++state.tx_out_count;
+  while (count < limit) {
+    std::array<rte_mbuf*, kBurstPackets> buffers;
+    const std::size_t wanted = std::min(limit - count, kBurstPackets);
+    if (rte_pktmbuf_alloc_bulk(state.pool, buffers.data(), static_cast<unsigned>(wanted)) != 0)
+      break;
+    for (rte_mbuf* buffer : std::span(buffers).first(wanted))
+      packets[count++] =
+          TxPacket{rte_pktmbuf_mtod_offset(buffer, std::byte*, state.rules.headers_bytes),
+                   state.rules.max_payload_bytes, 0, DestinationId{}};
   }
+  state.tx_out_count += static_cast<std::uint32_t>(count);
   if (count < packets.size()) ++state.counters.buffers_exhausted;
   return count;
 }
@@ -411,100 +399,73 @@ void DpdkPort::tx_free(std::span<const TxPacket> packets) {
   state_->tx_out_count -= static_cast<std::uint32_t>(packets.size());
 }
 
+bool DpdkPort::State::is_sendable(const TxPacket& packet) const {
+  return packet.bytes > 0 && packet.bytes <= rules.max_payload_bytes;
+}
+
 std::size_t DpdkPort::tx_burst(std::span<const TxPacket> packets) {
   State& state = *state_;
-  const std::span<const TxPacket> burst = packets.first(std::min(packets.size(), kBurstPackets));
+  packets = packets.first(std::min(packets.size(), kBurstPackets));
   std::size_t taken = 0;
-  while (taken < burst.size()) {
-    const std::span<const TxPacket> rest = burst.subspan(taken);
-    if (!state.sendable(rest.front())) {
-      ++state.counters.tx_errors;
-      tx_free(rest.first(1));
-      ++taken;
-      continue;
+  while (taken < packets.size()) {
+    // A run of packets that can go now; what ends it is dealt with behind it.
+    std::array<rte_mbuf*, kBurstPackets> buffers;
+    std::size_t count = 0;
+    enum class End { kNone, kWrong, kWaits } end = End::kNone;
+    for (const TxPacket& packet : packets.subspan(taken)) {
+      const Remote* remote = state.destinations.find(packet.destination);
+      const EthernetAddress* to = nullptr;
+      if (remote == nullptr || !state.is_sendable(packet)) {
+        end = End::kWrong;
+      } else if (to = state.neighbours.find(remote->neighbour); to == nullptr) {
+        end = End::kWaits;
+      }
+      if (to == nullptr) break;
+      buffers[count] = state.buffer_of(packet);
+      state.write(*remote, *to, packet.bytes, buffers[count++]);
     }
-    std::size_t wanted = 1;
-    while (wanted < rest.size() && state.sendable(rest[wanted])) ++wanted;
-    const std::size_t sent = state.send(rest.first(wanted));
+    const std::size_t sent = state.send(std::span(buffers).first(count));
+    for (const TxPacket& packet : packets.subspan(taken, sent))
+      state.counters.tx_bytes += packet.bytes;
+    state.counters.tx_packets += sent;
+    state.tx_out_count -= static_cast<std::uint32_t>(sent);
     taken += sent;
-    if (sent < wanted) {
+    if (sent < count) {
       ++state.counters.tx_full;
       break;
+    }
+    if (end == End::kWaits) {
+      state.wait(packets[taken++]);
+    } else if (end == End::kWrong) {
+      ++state.counters.tx_errors;
+      tx_free(packets.subspan(taken++, 1));
     }
   }
   return taken;
 }
 
-bool DpdkPort::State::sendable(const TxPacket& packet) {
-  return packet.bytes > 0 && packet.bytes <= max_payload_bytes &&
-         destinations.find(packet.destination) != nullptr;
+void DpdkPort::State::write(const Remote& remote, const EthernetAddress& to,
+                            std::uint32_t payload_bytes, rte_mbuf* buffer) {
+  write_header(rules, remote.header, to, next_identification++, payload_bytes, buffer);
 }
 
-std::size_t DpdkPort::State::send(std::span<const TxPacket> packets) {
-  std::array<rte_mbuf*, kBurstPackets> buffers;
-  for (std::size_t index = 0; index < packets.size(); ++index) {
-    buffers[index] = buffer_of(packets[index]);
-    write_headers(buffers[index], *destinations.find(packets[index].destination),
-                  packets[index].bytes);
+std::size_t DpdkPort::State::send(std::span<rte_mbuf*> buffers) {
+  auto count = static_cast<std::uint16_t>(buffers.size());
+  if (count == 0) return 0;
+  // Some devices want a say before they fill in checksums.
+  if (rules.tx_offload) count = rte_eth_tx_prepare(device->id(), queue, buffers.data(), count);
+  return rte_eth_tx_burst(device->id(), queue, buffers.data(), count);
+}
+
+void DpdkPort::State::wait(const TxPacket& packet) {
+  --tx_out_count;
+  rte_mbuf* buffer = buffer_of(packet);
+  if (waiting_count == waiting.size()) {
+    ++counters.tx_errors;
+    rte_pktmbuf_free(buffer);
+    return;
   }
-  const std::size_t sent =
-      rte_eth_tx_burst(device, 0, buffers.data(), static_cast<std::uint16_t>(packets.size()));
-  for (const TxPacket& packet : packets.first(sent)) counters.tx_bytes += packet.bytes;
-  counters.tx_packets += sent;
-  tx_out_count -= static_cast<std::uint32_t>(sent);
-  return sent;
-}
-
-void DpdkPort::State::write_headers(rte_mbuf* buffer, const Remote& remote,
-                                    std::uint32_t payload_bytes) {
-  buffer->data_len = static_cast<std::uint16_t>(headers_bytes + payload_bytes);
-  buffer->pkt_len = headers_bytes + payload_bytes;
-  auto* frame = header_at<rte_ether_hdr>(buffer, 0);
-  frame->dst_addr = remote.neighbour->ethernet;
-  frame->src_addr = ethernet;
-  auto* udp = header_at<rte_udp_hdr>(buffer, headers_bytes - kUdpBytes);
-  udp->src_port = rte_cpu_to_be_16(options.local.port);
-  udp->dst_port = rte_cpu_to_be_16(remote.endpoint.port);
-  udp->dgram_len = rte_cpu_to_be_16(static_cast<std::uint16_t>(kUdpBytes + payload_bytes));
-  udp->dgram_cksum = 0;
-  if (is_ipv4)
-    write_ipv4(buffer, remote, payload_bytes);
-  else
-    write_ipv6(buffer, remote, payload_bytes);
-}
-
-void DpdkPort::State::write_ipv4(rte_mbuf* buffer, const Remote& remote,
-                                 std::uint32_t payload_bytes) {
-  header_at<rte_ether_hdr>(buffer, 0)->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
-  auto* ip = header_at<rte_ipv4_hdr>(buffer, kEthernetBytes);
-  *ip = {};
-  ip->version_ihl = RTE_IPV4_VHL_DEF;
-  ip->total_length =
-      rte_cpu_to_be_16(static_cast<std::uint16_t>(kIpv4Bytes + kUdpBytes + payload_bytes));
-  ip->packet_id = rte_cpu_to_be_16(next_identification++);
-  ip->fragment_offset = rte_cpu_to_be_16(kDontFragment);
-  ip->time_to_live = kTimeToLive;
-  ip->next_proto_id = IPPROTO_UDP;
-  ip->src_addr = ipv4_of(options.local.address);
-  ip->dst_addr = ipv4_of(remote.endpoint.address);
-  ip->hdr_checksum = rte_ipv4_cksum(ip);
-  auto* udp = header_at<rte_udp_hdr>(buffer, kEthernetBytes + kIpv4Bytes);
-  udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
-}
-
-void DpdkPort::State::write_ipv6(rte_mbuf* buffer, const Remote& remote,
-                                 std::uint32_t payload_bytes) {
-  header_at<rte_ether_hdr>(buffer, 0)->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6);
-  auto* ip = header_at<rte_ipv6_hdr>(buffer, kEthernetBytes);
-  *ip = {};
-  ip->vtc_flow = rte_cpu_to_be_32(6U << 28);
-  ip->payload_len = rte_cpu_to_be_16(static_cast<std::uint16_t>(kUdpBytes + payload_bytes));
-  ip->proto = IPPROTO_UDP;
-  ip->hop_limits = kTimeToLive;
-  std::memcpy(ip->src_addr, options.local.address.data(), 16);
-  std::memcpy(ip->dst_addr, remote.endpoint.address.data(), 16);
-  auto* udp = header_at<rte_udp_hdr>(buffer, kEthernetBytes + kIpv6Bytes);
-  udp->dgram_cksum = rte_ipv6_udptcp_cksum(ip, udp);
+  waiting[waiting_count++] = {buffer, packet.destination, packet.bytes, now_ns() + kMaxWaitNs};
 }
 
 }  // namespace ringwire::port

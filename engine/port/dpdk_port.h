@@ -1,53 +1,63 @@
-// A port over one receive and one transmit queue of a DPDK device. Builds and checks the Ethernet,
-// IPv4 or IPv6, and UDP headers itself, checksums in software, on any device that takes a frame in
-// one buffer. Owned by one worker, called by its thread only, which polls: there is no descriptor
-// to wait on. Hot, except open(). No rte_ name appears here.
+// A port over one receive and one transmit queue of a DPDK device, one for each worker. Speaks
+// Ethernet, VLAN, IPv4 or IPv6, and UDP itself (dpdk_frame.h), and does what a host owes its
+// neighbours (neighbours.h). Owned by one worker, called by its thread only, which polls: there is
+// no descriptor to wait on. Hot, except open(). No rte_ name appears here.
 //
-// First version. A peer's Ethernet address is the one given in the options, else broadcast until a
-// packet of that peer teaches it: only for addresses that a destination is open to, and only from
-// packets that are otherwise right. ARP, neighbour discovery and ICMP echo are not answered, there
-// is no gateway, no VLAN, and no checksum or segmentation offload: they come with the step that
-// makes this port whole.
+// A packet for worker j that arrives in the queue of worker i (the device cannot steer by UDP port,
+// or a virtual one has its own mind) is handed over through a ring, and dropped where that is full.
+// What teaches who is where (an ARP reply, an advertisement) goes to the other workers as well,
+// each of which keeps its own table. A packet to an address that is not known yet waits for it, up
+// to a second; a bounded number do, the rest is lost as on any network.
 //
 // The receive queue is certain to hold one packet per receive descriptor; a net_memif device must
 // have at least as many ring slots (rsize=10 for 1,024), each of a whole frame (bsize=9216).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/endpoint.h"
 #include "base/result.h"
 #include "engine/port/destination_table.h"
+#include "engine/port/neighbours.h"
 #include "engine/port/port.h"
 #include "engine/port/port_error.h"
 
 namespace ringwire::port {
 
-using EthernetAddress = std::array<std::uint8_t, 6>;
-
 struct DpdkPortOptions {
-  std::string device;                   ///< DPDK's name: a PCI address or a virtual device's name
-  Endpoint local;                       ///< our address and UDP port; nobody else configures it
-  std::uint32_t mtu_bytes = 9'000;      ///< of the link, IP header included
+  std::string device;  ///< DPDK's name: a PCI address or a virtual device's name
+  Endpoint local;      ///< our address, and worker 0's UDP port; nobody else has it
+  std::optional<IpAddress> gateway{};
+  std::uint32_t prefix_bits = 0;        ///< of the link's network; used with a gateway
+  std::uint16_t vlan = 0;               ///< 0: no tag
+  std::uint32_t queues_count = 1;       ///< one a worker
+  std::uint32_t mtu_bytes = 0;          ///< of the link, IP header included; 0: the device's
   std::uint32_t payload_bytes = 8'944;  ///< largest payload wanted; the MTU limits it further
   std::uint16_t rx_descriptors_count = 1'024;
   std::uint16_t tx_descriptors_count = 1'024;
-  std::uint32_t tx_buffers_count = 512;  ///< that the caller may hold at a time
+  std::uint32_t tx_buffers_count = 512;  ///< that a caller may hold at a time
   std::uint32_t destinations_count = kMaxDestinations;
-  std::optional<EthernetAddress> peer_ethernet;  ///< of every peer, until learned otherwise
+  /// Have DPDK's interrupt thread ask after the link ten times a second, tell of changes, and
+  /// connect a net_memif client again. Without, the owner asks is_link_up() while the link is down.
+  bool watches_link = false;
 };
+
+class DpdkDevice;
 
 class DpdkPort final : public Port {
  public:
-  /// DPDK must have been started (dpdk_eal.h) and must outlive the port. Closing the port closes
-  /// the device. Errors: kBadOptions (no such device, or limits that it does not have),
-  /// kAddressInUse (another port of this process has the device), kUnsupported, kSystem.
+  /// The ports of all workers. DPDK must have been started (dpdk_eal.h) and must outlive them. The
+  /// device is closed with the last of them. Errors: kBadOptions (no such device, or limits that it
+  /// does not have), kAddressInUse (a port of this process has the device), kUnsupported, kSystem.
+  static Result<std::vector<std::unique_ptr<DpdkPort>>, PortError> open_all(
+      const DpdkPortOptions& options);
+  /// The same with one queue.
   static Result<std::unique_ptr<DpdkPort>, PortError> open(const DpdkPortOptions& options);
-  /// Bytes that a port with such options takes.
+  /// Bytes that each port with such options takes; an MTU of 0 counts as 1,500.
   [[nodiscard]] static std::uint64_t memory_bytes(const DpdkPortOptions& options);
   ~DpdkPort() override;
   DpdkPort(const DpdkPort&) = delete;
@@ -65,9 +75,9 @@ class DpdkPort final : public Port {
   void flush() override {}
   [[nodiscard]] int wait_descriptor() const override { return -1; }
   [[nodiscard]] const PortCounters& counters() const override;
+  [[nodiscard]] const NeighbourCounters& neighbour_counters() const;
 
-  /// Whether the link is up. Cold. Some devices (net_memif as client) connect only when asked this,
-  /// so whoever owns the port asks now and then while the answer is no.
+  /// Whether the link is up. Cold. Some devices (net_memif as client) connect only when asked this.
   [[nodiscard]] bool is_link_up();
 
  private:

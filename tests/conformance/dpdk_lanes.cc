@@ -2,6 +2,7 @@
 // neither hugepages nor root. A program of its own, as DPDK can be started once in a process.
 #include <stdlib.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -49,9 +50,28 @@ Result<std::unique_ptr<DpdkPort>, PortError> open_port(const std::string& device
   DpdkPortOptions options;
   options.device = device;
   options.local = *parse_endpoint(address);
+  options.mtu_bytes = 9'000;
   options.tx_buffers_count = kTxBuffers;
   options.destinations_count = kDestinations;
   return DpdkPort::open(options);
+}
+
+/// Lets each find the other on the link, as sessions do before they carry anything. (A memif client
+/// gives the server buffers to send into only when it polls, too.) Empty when both did.
+std::string meet(DpdkPort& a, DpdkPort& b) {
+  const auto deadline = Clock::now() + std::chrono::seconds(20);
+  DestinationId to_a{};
+  DestinationId to_b{};
+  if (!a.open_destination(b.local(), to_b) || !b.open_destination(a.local(), to_a))
+    return "the ports take no destination";
+  std::array<RxPacket, kBurstPackets> none;
+  while (a.neighbour_counters().learned == 0 || b.neighbour_counters().learned == 0) {
+    if (a.rx_burst(none) + b.rx_burst(none) != 0) return "a new device had a packet for us";
+    if (Clock::now() > deadline) return "the two ports did not find each other";
+  }
+  a.close_destination(to_b);
+  b.close_destination(to_a);
+  return "";
 }
 
 /// Empty when both ends are connected. `number` tells the pairs apart.
@@ -68,10 +88,7 @@ std::string connect(MemifPair& pair, int number, const char* address_a, const ch
   const auto deadline = Clock::now() + std::chrono::seconds(20);
   while (!pair.a->is_link_up() || !pair.b->is_link_up())
     if (Clock::now() > deadline) return "the two memif devices did not connect";
-  // A memif client gives the server buffers to send into only when it polls.
-  RxPacket none;
-  if (pair.b->rx_burst(std::span(&none, 1)) != 0) return "a new device had a packet waiting";
-  return "";
+  return meet(*pair.a, *pair.b);
 }
 
 class MemifLane final : public Lane {

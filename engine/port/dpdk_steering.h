@@ -1,0 +1,14 @@
+// Tells a device which queue each worker's UDP port goes to (rte_flow). Cold.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/port/dpdk_frame.h"
+
+namespace ringwire::port {
+
+/// One rule for each worker: UDP port base + i to queue i. False, and no rule left, when the device
+/// does not take all of them.
+bool steer_by_port(std::uint16_t device, const FrameRules& rules);
+
+}  // namespace ringwire::port
