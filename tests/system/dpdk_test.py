@@ -1,16 +1,14 @@
 """System tests of DPDK ports: engines that own a device. Virtual devices, no hugepages, no PCI."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+from dpdk_world import DATA, EAL, MixedWorld, missing
 from world import World, program, run
-
-# What every engine here gets: nothing of the machine's but memory and one processor.
-EAL = ("-l", "0", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--no-shconf",
-       "--log-level=error")
-
 
 class DpdkStart(unittest.TestCase):
     def engine(self, eal, *options, code):
@@ -71,5 +69,54 @@ class DpdkStart(unittest.TestCase):
             self.assertEqual(allowed["ringwire-engine"], before)
 
 
+class DpdkCluster(unittest.TestCase):
+    """Two servers on DPDK ports and a slave on kernel sockets are one cluster, on one link."""
+
+    def ping(self, world, name, *options):
+        return subprocess.run(
+            world.link.inside("c1", "ping", "-c", "5", "-i", "0.2", "-W", "5", *options,
+                              world.link.address(name, DATA)),
+            capture_output=True, check=False, timeout=60)
+
+    def test_a_kernel_host_pings_the_engine(self):
+        with MixedWorld() as world:
+            for name in world.servers:
+                world.start_engine(name)
+            for name in world.servers:
+                world.await_up(name)
+                for options in ((), ("-s", "1400")):
+                    done = self.ping(world, name, *options)
+                    self.assertEqual(done.returncode, 0, done.stdout)
+                    self.assertIn(b" 0% packet loss", done.stdout)
+
+    def test_messages_of_all_sizes_go_both_ways_between_all_nodes(self):
+        with MixedWorld() as world:
+            world.start()
+            world.serve_everywhere("--echo")
+            for sender in ("c1", *world.servers):
+                for owner in world.servers:
+                    key = world.key_of(owner)
+                    for size in (1, 1_400, 1_500, 100_000, 3_000_000):
+                        body = world.file("body", size, seed=size).read_bytes()
+                        done = world.ringwire(sender, "send", "--key", key, "--call", data=body)
+                        self.assertEqual(done.returncode, 0, done.stderr)
+                        self.assertEqual(done.stdout, body, f"{sender} -> {owner}, {size} bytes")
+
+    def test_nothing_processed_is_lost_when_a_dpdk_engine_is_killed(self):
+        with MixedWorld() as world:
+            world.start()
+            world.serve_everywhere()
+            key = world.key_of("s1")
+            first = world.ringwire("c1", "send", "--key", key, data=b"before")
+            self.assertEqual(first.returncode, 0, first.stderr)
+            world.engines["s1"].kill()
+            second = world.ringwire("c1", "send", "--key", key, data=b"after")
+            self.assertEqual(second.returncode, 0, second.stderr)
+            self.assertEqual(sorted(world.saved_contents()), [b"after", b"before"])
+
+
 if __name__ == "__main__":
+    if "DpdkStart" not in sys.argv and missing():
+        print(f"LANE dpdk_cluster: cannot run: {missing()}")
+        sys.exit(77)
     unittest.main()
