@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace ringwire::ring {
 
 LivenessChange Detector::on_control_established(TimeNs now) {
@@ -43,7 +45,8 @@ void Detector::on_unanswered(TimeNs now) {
 
 LivenessChange Detector::on_tick(TimeNs now) {
   advance(now);
-  if (liveness_ != Liveness::kUp || !silent_too_long()) return LivenessChange::kNone;
+  if (liveness_ != Liveness::kUp || !silent_too_long() || RW_MUTANT(124))
+    return LivenessChange::kNone;
   liveness_ = Liveness::kSuspect;
   return LivenessChange::kSuspected;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace ringwire::control {
 
 using Kind = Decision::Kind;
@@ -38,7 +40,7 @@ std::vector<Decision> Arbiter::on_established(ConnectionNumber connection) {
   if (at == names_.end()) return decisions;
   // The chooser moved on to another connection, so it has given the older one up.
   std::erase_if(at->second.used, [&](const Used& used) {
-    if (used.connection == connection || !used.is_established) return false;
+    if (used.connection == connection || !used.is_established || RW_MUTANT(120)) return false;
     decisions.push_back({Kind::kClose, used.connection});
     return true;
   });

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace ringwire::control {
 namespace {
@@ -75,7 +76,7 @@ void put(Encoder& out, const Hello& hello) {
   out.number(static_cast<std::uint8_t>(hello.data_endpoints.size()));
   for (const Endpoint& endpoint : hello.data_endpoints) out.endpoint(endpoint);
   out.number(hello.max_packet_bytes);
-  out.number(hello.receive_queue_bytes);
+  out.number(hello.receive_queue_bytes * (RW_MUTANT(121) ? hello.data_endpoints.size() : 1));
   out.number(hello.message_slots);
   out.text(hello.software_version, kMaxTextBytes);
   out.number(hello.started_at_ns);
@@ -252,6 +253,7 @@ void get(Decoder& in, Sessions& sessions) {
   in.number(sessions.own_workers);
   in.number(sessions.peer_workers);
   in.number(sessions.max_packet_bytes);
+  if (RW_MUTANT(128)) sessions.max_packet_bytes = ~std::uint32_t{0};
   in.require(sessions.max_packet_bytes >= kLeastPacketBytes);
   in.require(sessions.own_workers >= 1 && sessions.own_workers <= kMaxWorkers);
   in.require(sessions.peer_workers >= 1 && sessions.peer_workers <= kMaxWorkers);

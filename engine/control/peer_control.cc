@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "engine/control/admission.h"
 
 namespace ringwire::control {
@@ -20,7 +21,7 @@ void PeerControl::on_connected(TimeNs now) {
 
 void PeerControl::on_bytes(TimeNs now, std::span<const std::byte> bytes) {
   if (state_ == State::kConnecting) on_connected(now);
-  heard_at_ = now;
+  if (!RW_MUTANT(122)) heard_at_ = now;
   while (state_ != State::kClosed) {
     bytes = bytes.subspan(stream_.feed(bytes));
     for (;;) {

@@ -1,5 +1,6 @@
 #include "engine/wire/items.h"
 
+#include "base/mutant.h"
 #include "engine/wire/frame.h"
 
 namespace ringwire::wire {
@@ -40,7 +41,7 @@ bool decode_ack(ByteReader& reader, AckItem& ack) {
         reader.fail();
         return false;
       }
-      high = low - 2 - gap;
+      high = low - (RW_MUTANT(126) ? 1 : 2) - gap;
     }
     const std::uint64_t more = reader.varint();
     if (!reader.ok() || high == 0 || more >= high) {
@@ -55,7 +56,7 @@ bool decode_ack(ByteReader& reader, AckItem& ack) {
 void encode_grant(ByteWriter& writer, const GrantItem& grant) {
   type(writer, ItemType::kGrant);
   writer.varint(grant.number);
-  writer.varint(grant.fragments);
+  writer.varint(grant.fragments - (RW_MUTANT(127) ? 1 : 0));
 }
 
 bool decode_grant(ByteReader& reader, GrantItem& grant) {

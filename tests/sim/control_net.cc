@@ -69,7 +69,8 @@ void ControlNet::send(End end, std::span<const std::byte> bytes, TimeNs now) {
 
 void ControlNet::close(End end, TimeNs now) {
   const auto found = connections_.find(end / 2);
-  if (found == connections_.end()) return;
+  // What the kernel has given up sends nothing more: the other side does not hear of it.
+  if (found == connections_.end() || !found->second.open[end % 2]) return;
   found->second.open[end % 2] = false;
   push(end ^ 1, {0, Kind::kClosed, control::CloseKind::kFinOrReset, {}}, now);
 }

@@ -1,5 +1,8 @@
 #include "tests/sim/directed.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace ringwire::sim {
 namespace {
 
@@ -389,7 +392,7 @@ WorldOptions workers_answer_each_other() {
 }  // namespace
 
 std::vector<Directed> directed_worlds() {
-  return {
+  std::vector<Directed> worlds{
       {"servers_call_each_other", "each handler calls the other node first, all queues tiny",
        servers_call_each_other()},
       {"local_callers_fill_the_engine", "callers hold all records that replies need",
@@ -427,6 +430,9 @@ std::vector<Directed> directed_worlds() {
       {"workers_answer_each_other", "programs of one node at home with different workers",
        workers_answer_each_other()},
   };
+  std::vector<Directed> more = control_worlds();
+  std::move(more.begin(), more.end(), std::back_inserter(worlds));
+  return worlds;
 }
 
 }  // namespace ringwire::sim

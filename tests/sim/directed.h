@@ -16,5 +16,7 @@ struct Directed {
 };
 
 [[nodiscard]] std::vector<Directed> directed_worlds();
+/// Those among them that are about the control plane.
+[[nodiscard]] std::vector<Directed> control_worlds();
 
 }  // namespace ringwire::sim

@@ -136,6 +136,15 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {117, "extent_given_twice", "one extent is given to two messages"},
     {118, "sleeps_over_submissions", "a channel is parked with submissions waiting"},
     {119, "sleeps_over_releases", "a channel is parked with releases waiting"},
+    {120, "both_connections_kept", "a second control connection does not end the first"},
+    {121, "queue_of_all_workers",
+     "a hello tells the receive queues of all workers as the one of each"},
+    {122, "sign_of_life_missed", "what comes by a control connection is no sign of life"},
+    {124, "never_suspected", "silence alone never makes a node suspect"},
+    {125, "owner_is_own_secondary", "the owner of a slot may be chosen as its secondary, too"},
+    {126, "gap_of_one_forgotten", "the packet above each gap's end is read as acknowledged"},
+    {127, "grant_one_short", "a grant tells one fragment fewer than it gives"},
+    {128, "smaller_size_unheard", "the packet size that the peer has found to pass is not heeded"},
 });
 
 }  // namespace

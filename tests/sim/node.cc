@@ -384,6 +384,10 @@ void Node::close(ControlNet::End end) { stage_.control.close(end, stage_.now); }
 void Node::on_state(std::uint32_t node, worker::PeerState state) {
   stage_.trace("node %u: node %u is %u (0 unknown, 1 up, 2 hung, 3 down, 4 leaving)", index, node,
                static_cast<unsigned>(state));
+  if (stage_.options.nobody_ails && node < stage_.options.servers &&
+      (state == worker::PeerState::kHung || state == worker::PeerState::kDown))
+    stage_.oracle.violation("node " + std::to_string(index) + " gave node " + std::to_string(node) +
+                            " up, which nothing ails");
 }
 void Node::on_established(std::uint32_t node, std::uint64_t own_id, std::uint64_t peer_id) {
   stage_.trace("node %u: connected to node %u, connection ids %04x %04x", index, node,

@@ -96,6 +96,7 @@ class Node final : public Manager::Host {
     return worker < workers_.size() ? workers_[worker].turns : 0;
   }
 
+  [[nodiscard]] const Manager& manager() const { return *manager_; }
   [[nodiscard]] TimeNs local_now() const { return clock.local(stage_.now); }
 
   const std::uint32_t index;

@@ -82,6 +82,8 @@ struct WorldOptions {
   bool service_per_client = false;  ///< client n sends to service n only
   bool stuck_service = false;       ///< consumers of service 1 stand still until the world heals
   bool only_loss = false;           ///< no other fault: what is sent again is compared with it
+  bool ends_before_heal = false;    ///< the faults in it leave a way for everything
+  bool nobody_ails = false;         ///< its faults are too small for anybody to be suspected
   double late_chance = 0;  ///< per turn: a program acts late, perhaps as its engine falls asleep
   std::int32_t barren_node = -1;  ///< nobody ever serves there
 

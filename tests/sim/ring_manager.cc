@@ -309,6 +309,13 @@ void Manager::on_session_broken(TimeNs now, std::uint32_t node) {
   plan();
 }
 
+std::size_t Manager::connections_with(std::uint32_t node) const {
+  return static_cast<std::size_t>(std::count_if(links_.begin(), links_.end(), [&](auto& entry) {
+    return entry.second.node == node &&
+           entry.second.control->state() == control::PeerControl::State::kEstablished;
+  }));
+}
+
 void Manager::drain(TimeNs now) {
   draining_ = true;
   arbiter_.drain();

@@ -62,6 +62,8 @@ class Manager {
   /// What is due; also the sending of what is to be sent.
   void run(TimeNs now);
   [[nodiscard]] TimeNs next_deadline_ns() const { return next_ns_; }
+  /// Control connections with a node that are in use.
+  [[nodiscard]] std::size_t connections_with(std::uint32_t node) const;
   [[nodiscard]] worker::PeerState state_of(std::uint32_t node) const { return peers_[node].told; }
 
  private:

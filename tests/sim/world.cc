@@ -302,6 +302,12 @@ void World::check_idle() {
   if (network_.counters().sent != packets)
     oracle_.violation("idle sessions send " + std::to_string(network_.counters().sent - packets) +
                       " packets in half a second");
+  for (const auto& node : stage_.nodes)
+    for (const auto& other : stage_.nodes)
+      if (node->alive && node->manager().connections_with(other->index) > 1)
+        oracle_.violation("node " + std::to_string(node->index) +
+                          " keeps several control connections with node " +
+                          std::to_string(other->index));
 }
 
 }  // namespace ringwire::sim

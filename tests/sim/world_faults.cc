@@ -192,6 +192,8 @@ void World::end_fault(const Pending& pending) {
 
 void World::heal() {
   stage_.trace("the world heals");
+  if (options_.ends_before_heal && !all_ended())
+    oracle_.violation(std::to_string(oracle_.open()) + " messages wait although there was a way");
   stage_.faults_on = false;
   next_fault_ = faults_.size();
   active_.clear();
