@@ -182,8 +182,9 @@ struct SocketPort::State {
   std::array<iovec, kRxMessages> rx_vectors{};
   std::array<sockaddr_in6, kRxMessages> rx_sources{};
   std::array<ControlSpace, kRxMessages> rx_controls{};
-  std::size_t rx_messages_count = 0;  ///< received, from index 0
-  std::size_t rx_message = 0;         ///< the one that next_packet() is in
+  std::size_t rx_written = kRxMessages;  ///< headers that are not as a receive call needs them
+  std::size_t rx_messages_count = 0;     ///< received, from index 0
+  std::size_t rx_message = 0;            ///< the one that next_packet() is in
   std::size_t rx_next_count = kRxMessages;
   std::size_t rx_offset_bytes = 0;
   std::size_t rx_segment_bytes = 0;
@@ -310,7 +311,8 @@ std::size_t SocketPort::rx_burst(std::span<RxPacket> packets) {
 
 bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
   const std::size_t limit = std::min(rx_next_count, wanted_packets);
-  for (std::size_t index = 0; index < limit; ++index) {
+  // Only what the last call filled in: an idle turn ends here, and most turns are idle.
+  for (std::size_t index = 0; index < rx_written; ++index) {
     msghdr& header = rx_headers[index].msg_hdr;
     header.msg_namelen = sizeof(sockaddr_in6);
     header.msg_control = rx_controls[index].bytes.data();
@@ -322,6 +324,7 @@ bool SocketPort::State::receive_messages(std::size_t wanted_packets) {
       recvmmsg(socket.fd, rx_headers.data(), static_cast<unsigned>(limit), MSG_DONTWAIT, nullptr);
   rx_message = 0;
   rx_messages_count = received > 0 ? static_cast<std::size_t>(received) : 0;
+  rx_written = rx_messages_count;
   // EAGAIN: nothing waits. Other errors (an ICMP answer to something sent) concern one packet that
   // is lost anyway, and are cleared by having been reported.
   if (rx_messages_count == 0) return false;
