@@ -352,11 +352,15 @@ void Groups::on_time() {
     for (std::uint32_t in = group.queued.front(); in != kNone;) {
       const std::uint32_t next = IndexList<InMessage>::next(core_.ins, in);
       const InMessage& message = core_.ins[in];
-      // What its sender was told is accepted stays until somebody comes.
-      if (RW_MUTANT(82) || (!message.settled && message.header.level == Level::kProcessed))
+      if (RW_MUTANT(82) || (!message.settled && message.header.level == Level::kProcessed)) {
         core_.inbound->finish(
             in, message.deliveries == 0 || RW_MUTANT(83) ? Ending::kFailed : Ending::kUnknown,
             Reason::kNoConsumer);
+      } else {
+        // What its sender was told is accepted stays until somebody comes; but not with the credit
+        // that others need to come and be turned away to a node that serves.
+        core_.inbound->return_credit(in);
+      }
       in = next;
     }
   }

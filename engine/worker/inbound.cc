@@ -501,6 +501,15 @@ void Inbound::settle(std::uint32_t in, Ending ending, Reason reason) {
   link.session->settle(message.number, ending, reason);
 }
 
+void Inbound::return_credit(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  if (message.local || message.link_index == kNone) return;
+  const Link& link = core_.links[message.link_index];
+  if (link.session_epoch == message.link_epoch && link.session != nullptr)
+    link.session->release(message.number);
+  detach_source(in);
+}
+
 void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
   InMessage& message = core_.ins[in];
   const MessageId id = message.header.id;

@@ -32,6 +32,8 @@ class Inbound {
 
   /// Tell the sender how it ended; the message itself stays until finish().
   void settle(std::uint32_t in, Ending ending, Reason reason);
+  /// The message stays, but its sender is done with it: its credit goes back before its end.
+  void return_credit(std::uint32_t in);
   /// The message is over: settle it if that was not done, remember its identity, free its memory.
   void finish(std::uint32_t in, Ending ending, Reason reason);
 

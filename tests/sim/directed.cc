@@ -121,6 +121,20 @@ WorldOptions nobody_serves_there() {
   return options;
 }
 
+/// What such a node has accepted must not keep the rest from those that serve.
+WorldOptions accepted_where_nobody_serves() {
+  WorldOptions options = calm();
+  options.servers = 2;
+  options.clients = 2;
+  options.accepted_chance = 0.9;
+  options.barren_node = 1;
+  options.messages = 600;
+  options.window = 200;
+  options.message_slots = 128;
+  options.program_grace_ns = 100 * kMs;
+  return options;
+}
+
 WorldOptions long_and_lossy() {
   WorldOptions options = calm();
   options.servers = 1;
@@ -407,6 +421,7 @@ std::vector<Directed> directed_worlds() {
       {"replies_outlive_their_engine", "replies are submitted again to the engine that comes next",
        replies_outlive_their_engine()},
       {"nobody_serves_there", "a node without programs, with local senders", nobody_serves_there()},
+      {"accepted_where_nobody_serves", "and credit for the rest", accepted_where_nobody_serves()},
       {"long_and_lossy", "more packets than any window, some of them lost", long_and_lossy()},
       {"long_and_clean", "nothing is lost, so that nothing may be sent again", long_and_clean()},
       {"many_announced", "more announced messages than may be open at once", many_announced()},

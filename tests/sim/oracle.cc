@@ -274,7 +274,7 @@ void Oracle::at_end(bool engines_died) {
       if (message.ending == Ending::kFailed && message.deliveries != 0)
         violation("failed, but a program had " + name_of(message));
       if (message.ending == Ending::kDone && message.level == Level::kAccepted && !engines_died &&
-          !message.multiple() && message.deliveries == 0)
+          options_.barren_node < 0 && !message.multiple() && message.deliveries == 0)
         violation("accepted, but no program ever had " + name_of(message));
     }
 }
