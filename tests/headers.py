@@ -40,7 +40,8 @@ def main(arguments):
             continue
         text = (root / path).read_text(encoding="utf-8")
         flags = []
-        if re.search(r"#\s*include\s*<rte_", text):
+        # Also by way of another of them.
+        if re.search(r"#\s*include\s*[<\"](rte_|engine/port/dpdk_)", text):
             if dpdk is None:
                 print(f"{path}: not compiled, DPDK is not installed")
                 continue
