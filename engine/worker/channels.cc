@@ -237,6 +237,7 @@ void Channels::flush() {
     if (!channel.ended.empty()) core_.outbound->report(index);
     if (!channel.deliveries_dirty) continue;
     channel.deliveries_dirty = false;
+    core_.handed_over = true;
     if (channel.ipc->publish_deliveries(core_.config.index)) channel.ipc->wake_if_waiting();
     core_.worked = true;
   }

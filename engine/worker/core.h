@@ -138,7 +138,8 @@ struct Core {
   std::uint32_t next_own_file;
   bool draining = false;
   bool drained_told = false;
-  bool worked = false;  ///< this turn found work
+  bool worked = false;       ///< this turn found work
+  bool handed_over = false;  ///< this turn put something into a program's queue
 
   Channels* channels_part = nullptr;
   Outbound* outbound = nullptr;

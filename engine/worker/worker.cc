@@ -107,6 +107,7 @@ bool Worker::turn(TimeNs now) {
   Core& core = state.core;
   core.now = now;
   core.worked = false;
+  core.handed_over = false;
   state.receive_from_siblings();
   state.receive();
   state.run_timers();
@@ -476,6 +477,8 @@ void Worker::State::check_drained() {
   core.drained_told = true;
   core.tell(Drained{});
 }
+
+bool Worker::handed_over() const { return state_->core.handed_over; }
 
 TimeNs Worker::next_deadline_ns() const {
   State& state = *state_;

@@ -54,6 +54,8 @@ class Worker {
 
   /// One pass. Returns true when it did or found any work.
   bool turn(TimeNs now);
+  /// True if the last turn put something into a program's queue.
+  [[nodiscard]] bool handed_over() const;
 
   /// When the next turn must be at the latest, kNeverNs if only an event needs one.
   [[nodiscard]] TimeNs next_deadline_ns() const;
