@@ -22,6 +22,11 @@ UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
 UNITTEST_PART = re.compile(r"\b(failures|errors|skipped|unexpected successes)=(\d+)")
 
 
+FAILED_CASE = re.compile(r"^(?:FAIL|ERROR): (\S+)|^\[  FAILED  \] ([A-Za-z_]\S*)", re.M)
+# Of a failed program's output, which is whole in meson's log: enough to see what went wrong.
+TOLD_LINES = 60
+
+
 class Count:
     """Cases of one program: passed, failed, skipped, and the lanes it could not run."""
 
@@ -93,6 +98,15 @@ def total(records, allowed):
     return passed, failed, skipped, lines
 
 
+def failure(record):
+    """The lines that tell of a failed program: which cases, and the end of what it printed."""
+    text = (record.get("stdout") or "") + "\n" + (record.get("stderr") or "")
+    cases = dict.fromkeys(one or other for one, other in FAILED_CASE.findall(text))
+    lines = [f"failed: {record['name']} ({record['result'].lower()})"]
+    lines += [f"  case {case}" for case in cases]
+    return lines + [f"  | {line}" for line in text.strip().splitlines()[-TOLD_LINES:]]
+
+
 def closing_line(passed, failed, skipped):
     line = f"{passed} passed, {failed} failed"
     return line + f", {skipped} skipped" if skipped else line
@@ -115,7 +129,7 @@ def main():
     passed, failed, skipped, lines = total(records, allowed)
     for record in records:
         if record["result"] not in ("OK", "EXPECTEDFAIL", "SKIP"):
-            print(f"failed: {record['name']} ({record['result'].lower()})")
+            print("\n".join(failure(record)))
     for line in lines:
         print(line)
     passed += max(arguments.checks - arguments.failed_checks, 0)

@@ -147,6 +147,14 @@ class Counting(unittest.TestCase):
 
     def test_the_closing_line_has_one_form(self):
         self.assertEqual(count.closing_line(3, 0, 0), "3 passed, 0 failed")
+
+    def test_a_failure_names_its_cases_and_shows_its_end(self):
+        failed = record("FAIL", "[  FAILED  ] Foo.bar (3 ms)\n[  FAILED  ] 1 test, listed\n",
+                        stderr="FAIL: test_a (demo_test.Demo)\n" + "line\n" * 100)
+        told = count.failure(failed)
+        self.assertEqual(told[1:3], ["  case Foo.bar", "  case test_a"])
+        self.assertEqual(told[-1], "  | line")
+        self.assertEqual(len(told), 3 + count.TOLD_LINES)
         self.assertEqual(count.closing_line(3, 1, 2), "3 passed, 1 failed, 2 skipped")
 
 
