@@ -271,6 +271,29 @@ WorldOptions sessions_end_in_the_middle() {
   return options;
 }
 
+/// Headers fill a frame each, so that a second attempt may come without its elder's withdrawal.
+WorldOptions withdrawals_get_lost() {
+  WorldOptions options = calm();
+  options.servers = 1;
+  options.secondaries = 0;
+  options.clients = 2;
+  options.keys = 2;
+  options.messages = 200;
+  options.window = 30;
+  options.long_key_chance = 1;
+  options.large_chance = 0.7;
+  options.large_bytes = 300'000;
+  options.max_packet_bytes = 1'200;
+  options.message_slots = 4'096;
+  options.bytes_per_s = 60'000'000;
+  options.cancel_chance = 0.3;
+  options.deadline_chance = 0.2;
+  options.delay_ns = kMs;
+  options.safety_ns = 2 * kSecondNs;
+  options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.2});
+  return options;
+}
+
 /// One key, whose consumers die, stop serving and come back while others of it wait.
 WorldOptions consumers_come_and_go() {
   WorldOptions options = calm();
@@ -436,6 +459,7 @@ std::vector<Directed> directed_worlds() {
        programs_act_as_engines_fall_asleep()},
       {"local_elders_end", "elders end while they wait for memory", local_elders_end()},
       {"sessions_end_in_the_middle", "of large messages", sessions_end_in_the_middle()},
+      {"withdrawals_get_lost", "and second attempts come", withdrawals_get_lost()},
       {"consumers_come_and_go", "with one key between them", consumers_come_and_go()},
       {"drains_what_came_back", "from a dead program", drains_what_came_back()},
       {"callers_stand_still_and_die", "with full queues", callers_stand_still_and_die()},
