@@ -91,11 +91,13 @@ Json messages_json(const Snapshots::All& all) {
           {"failed", sum(all, &WorkerCounters::failed)},
           {"unknown", sum(all, &WorkerCounters::unknown)},
           {"in_flight", sum(all, &WorkerCounters::in_flight_now)},
+          {"retried", sum(all, &WorkerCounters::retried)},
           {"redelivered", sum(all, &WorkerCounters::redelivered)},
           {"late_outcomes", sum(all, &WorkerCounters::late_outcomes)},
           {"received", sum(all, &WorkerCounters::received)},
           {"delivered", sum(all, &WorkerCounters::delivered)},
-          {"duplicates", sum(all, &WorkerCounters::duplicates)}};
+          {"duplicates", sum(all, &WorkerCounters::duplicates)},
+          {"held_too_long", sum(all, &WorkerCounters::held_too_long)}};
 }
 
 bool is_up(ipc::NodeState state) {

@@ -168,6 +168,7 @@ struct WorkerCounters {
   std::uint64_t receiving_now = 0;    ///< part-received
   std::uint64_t unprocessed_now = 0;  ///< queued or delivered, not released
   std::uint64_t held_now = 0;         ///< waiting for a predecessor
+  std::uint64_t held_too_long = 0;    ///< sent back, as nothing of the predecessor came
   std::uint64_t sync_growth = 0;      ///< extent files made on the worker's own thread
   std::uint64_t drop_unknown_connection = 0;
   std::uint64_t drop_not_a_frame = 0;

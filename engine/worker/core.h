@@ -41,6 +41,9 @@ inline constexpr std::uint32_t kMaxOutstandingPerChannel = 8'192;
 inline constexpr std::uint32_t kReplyShare = 4;
 /// A message that no node can take, or that was turned away by all, is tried again after this.
 inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
+/// A message of whose predecessor nothing is here goes back to its sender after this. Longer than
+/// any elder that is under way takes to begin to arrive; one that has begun is waited for.
+inline constexpr DurationNs kHoldNs = kSecondNs;
 /// Local messages larger than an inline entry are copied in pieces of this size per turn.
 inline constexpr std::uint64_t kLocalCopyBytesPerTurn = 1u << 20;
 inline constexpr DurationNs kIdleLargeNs = 3 * kSecondNs;  ///< then pooled large files go back

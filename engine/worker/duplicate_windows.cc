@@ -3,61 +3,75 @@
 #include <algorithm>
 
 #include "base/mutant.h"
+#include "ipc/layout.h"
 
 namespace ringwire::worker {
 namespace {
 
-std::uint64_t key_of(const MessageId& id) {
-  return mix64(id.attachment.high ^ mix64(id.attachment.low + id.channel));
+std::uint64_t key_of(std::uint32_t node, const MessageId& id) {
+  return mix64(id.attachment.high ^ mix64(id.attachment.low + id.channel) ^ mix64(node));
 }
 
 }  // namespace
 
 void DuplicateWindows::Window::reset() {
   key = 0;
+  node = 0;
   highest = 0;
   bits.fill(0);
   link = {};
 }
 
-DuplicateWindows::DuplicateWindows(std::uint32_t windows) : windows_(windows), index_(windows) {}
+DuplicateWindows::DuplicateWindows(std::uint32_t windows)
+    : windows_(windows), of_node_(ipc::kMaxNodes), index_(windows) {}
 
 std::uint64_t DuplicateWindows::memory_bytes(std::uint32_t windows) {
-  return windows * (sizeof(Window) + 4 * sizeof(std::uint64_t));
+  return windows * (sizeof(Window) + 4 * sizeof(std::uint64_t)) +
+         ipc::kMaxNodes * sizeof(IndexList<Window>);
 }
 
-DuplicateWindows::Window& DuplicateWindows::window_of(const MessageId& id) {
-  const std::uint64_t key = key_of(id);
+void DuplicateWindows::give_up(std::uint32_t at) {
+  index_.erase(windows_[at].key);
+  of_node_[windows_[at].node].remove(windows_, at);
+  windows_.give_back(at);
+}
+
+/// The node with the most windows; who asks for one more comes first among equals. One pass over
+/// the nodes, and only when a channel appears while all windows are in use.
+std::uint32_t DuplicateWindows::richest(std::uint32_t asking) const {
+  std::uint32_t best = asking;
+  for (std::uint32_t node = 0; node < of_node_.size(); ++node)
+    if (of_node_[node].count() > of_node_[best].count()) best = node;
+  return best;
+}
+
+DuplicateWindows::Window& DuplicateWindows::window_of(std::uint32_t node, const MessageId& id) {
+  const std::uint64_t key = key_of(node, id);
   std::uint32_t at = index_.find(key);
-  if (at == kNone || windows_[at].attachment != id.attachment ||
-      windows_[at].channel != id.channel) {
-    if (at != kNone) {  // another channel of the same 64-bit key, 1 in 2^64: it is forgotten
-      index_.erase(key);
-      recent_.remove(windows_, at);
-      windows_.give_back(at);
-    }
-    at = windows_.take();
-    if (at == kNone) {
-      at = recent_.pop_front(windows_);
-      index_.erase(windows_[at].key);
-      windows_.give_back(at);
-      at = windows_.take();
-    }
-    Window& window = windows_[at];
-    window.key = key;
-    window.attachment = id.attachment;
-    window.channel = id.channel;
-    index_.put(key, at);
-  } else {
-    if (recent_.back() == at) return windows_[at];
-    recent_.remove(windows_, at);
+  if (at != kNone && windows_[at].is_of(node, id)) {
+    IndexList<Window>& list = of_node_[node];
+    if (list.back() == at) return windows_[at];
+    list.remove(windows_, at);
+    list.push_back(windows_, at);
+    return windows_[at];
   }
-  recent_.push_back(windows_, at);
-  return windows_[at];
+  if (at != kNone) give_up(at);  // another channel of the same 64-bit key, 1 in 2^64
+  if (windows_.free_count() == 0) give_up(of_node_[richest(node)].front());
+  at = windows_.take();
+  Window& window = windows_[at];
+  window.key = key;
+  window.node = node;
+  window.attachment = id.attachment;
+  window.channel = id.channel;
+  index_.put(key, at);
+  of_node_[node].push_back(windows_, at);
+  return window;
 }
 
-Seen DuplicateWindows::look(const MessageId& id) {
-  const Window& window = window_of(id);
+Seen DuplicateWindows::look(std::uint32_t node, const MessageId& id) const {
+  const std::uint32_t found = index_.find(key_of(node, id));
+  if (found == kNone || !windows_[found].is_of(node, id)) return Seen::kNever;
+  const Window& window = windows_[found];
   if (id.sequence > window.highest) return Seen::kNever;
   if (window.highest - id.sequence >= (RW_MUTANT(59) ? 16 : kWindow)) return Seen::kStale;
   const std::uint64_t at = id.sequence % kWindow;
@@ -77,8 +91,9 @@ void DuplicateWindows::forget(Window& window, std::uint64_t from, std::uint64_t 
   }
 }
 
-void DuplicateWindows::mark(const MessageId& id, Seen seen) {
-  Window& window = window_of(id);
+void DuplicateWindows::mark(std::uint32_t node, const MessageId& id, Seen seen) {
+  if (seen == Seen::kNever && look(node, id) == Seen::kNever) return;  // needs no window
+  Window& window = window_of(node, id);
   if (id.sequence > window.highest) {
     // What the window passes over is forgotten before its cells serve newer numbers.
     if (id.sequence - window.highest >= kWindow) {

@@ -1,12 +1,14 @@
 // Who has been here before: per sending channel, the state of its last kWindow sequence numbers, so
 // that a message that is sent again (after a lost session, a failover, an engine restart) is handed
 // to programs once per node (docs/architecture.md, G2). Outside of the window it says "stale" and
-// never guesses. Windows are reused least recently used first; a reused one forgets. Hot; one
-// thread.
+// never guesses. Windows belong to the node that the channel is at. When all are in use, the node
+// with the most gives up its least recently used one, which forgets: so a node that opens channel
+// after channel costs others nothing. Hot; one thread.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "base/ids.h"
 #include "engine/worker/hash_index.h"
@@ -30,9 +32,11 @@ class DuplicateWindows {
 
   explicit DuplicateWindows(std::uint32_t windows);
 
-  [[nodiscard]] Seen look(const MessageId& id);
-  /// Record a state (not kStale); kNever forgets. Ignored for what is stale.
-  void mark(const MessageId& id, Seen seen);
+  /// `node`, here and below: the index of the node that the message comes from.
+  [[nodiscard]] Seen look(std::uint32_t node, const MessageId& id) const;
+  /// Record a state (not kStale); kNever forgets. Ignored for what is stale. Takes a window when
+  /// the channel has none.
+  void mark(std::uint32_t node, const MessageId& id, Seen seen);
 
   [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t windows);
 
@@ -41,18 +45,24 @@ class DuplicateWindows {
     std::uint32_t generation = 0;
     ListLink link;
     std::uint64_t key = 0;
+    std::uint32_t node = 0;
     Id128 attachment;
     std::uint32_t channel = 0;
     std::uint64_t highest = 0;                     // sequence
     std::array<std::uint64_t, kWindow / 32> bits;  // 2 per sequence, at sequence % kWindow
     void reset();
+    [[nodiscard]] bool is_of(std::uint32_t of_node, const MessageId& id) const {
+      return node == of_node && attachment == id.attachment && channel == id.channel;
+    }
   };
 
-  [[nodiscard]] Window& window_of(const MessageId& id);
+  [[nodiscard]] Window& window_of(std::uint32_t node, const MessageId& id);
+  void give_up(std::uint32_t at);
+  [[nodiscard]] std::uint32_t richest(std::uint32_t asking) const;
   static void forget(Window& window, std::uint64_t from, std::uint64_t count);
 
   IndexPool<Window> windows_;
-  IndexList<Window> recent_;  // front = least recently used
+  std::vector<IndexList<Window>> of_node_;  // front = least recently used
   HashIndex index_;
 };
 

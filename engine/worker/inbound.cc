@@ -26,6 +26,9 @@ constexpr std::uint64_t kCounted = ~std::uint64_t{0};
 /// So long may none of those that wait for large memory get it before what holds some is sent back.
 constexpr DurationNs kLargePatienceNs = 100 * kMillisecondNs;
 
+/// Of holds that are looked at each time: the rest has its turn 20 ms later.
+constexpr std::uint32_t kHoldsPerPass = 256;
+
 bool handed_out(const InMessage& message) { return message.deliveries != 0; }
 
 }  // namespace
@@ -38,6 +41,15 @@ std::uint32_t Inbound::find_number(std::uint32_t link_index,
   if (in == kNone) return kNone;
   const InMessage& message = core_.ins[in];
   return message.link_index == link_index && message.number == number ? in : kNone;
+}
+
+std::uint32_t Inbound::find(const MessageId& id) const {
+  const std::uint32_t in = core_.in_by_identity.find(Core::identity_key(id));
+  return in != kNone && core_.ins[in].header.id == id ? in : kNone;
+}
+
+NodeIndex Inbound::node_of(const Source& source) const {
+  return source.link_index == kNone ? core_.config.self : core_.links[source.link_index].node;
 }
 
 void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events) {
@@ -100,12 +112,13 @@ void Inbound::turn_away(const Source& source, const wire::MessageHeader& header,
   // At level none its sender takes the arrival for the end and never sends it again: nobody may
   // wait for it.
   const bool for_good = source.link_index != kNone && whole && header.level == Level::kNone;
+  const NodeIndex node = node_of(source);
   say(source, header, whole, Ending::kFailed, reason);
-  if (for_good) elder_gone(id, predecessor);
+  if (for_good) elder_gone(node, id, predecessor);
 }
 
-void Inbound::elder_gone(const MessageId& id, std::uint64_t predecessor) {
-  if (core_.windows.look(id) == Seen::kNever) core_.windows.mark(id, Seen::kGivenUp);
+void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
+  if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
   // Who waited for it waits now for what it waited for itself.
   if (RW_MUTANT(62)) return;
   const std::uint64_t key = Core::identity_key(id);
@@ -115,10 +128,8 @@ void Inbound::elder_gone(const MessageId& id, std::uint64_t predecessor) {
   while (at != kNone) {
     InMessage& message = core_.ins[at];
     const std::uint32_t next = message.next_waiter;
-    message.next_waiter = kNone;
-    message.state = InState::kReceiving;
+    unlist(at);
     message.header.predecessor = predecessor;
-    --core_.counters.held_now;
     on_whole(at);
     at = next;
   }
@@ -147,8 +158,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     domain = core_.groups->domain(service);
   }
 
-  const std::uint64_t identity = Core::identity_key(header.id);
-  switch (core_.windows.look(header.id)) {
+  switch (core_.windows.look(node_of(source), header.id)) {
     case Seen::kStale:
       ++core_.counters.stale;
       return whole ? say(source, header, whole, Ending::kUnknown, Reason::kStale)
@@ -165,8 +175,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     case Seen::kGivenUp:
       break;
   }
-  if (const std::uint32_t first = core_.in_by_identity.find(identity);
-      first != kNone && core_.ins[first].header.id == header.id) {
+  if (const std::uint32_t first = find(header.id); first != kNone) {
     ++core_.counters.duplicates;
     InMessage& known = core_.ins[first];
     if (known.state == InState::kReceiving) {
@@ -195,6 +204,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
   message.domain = domain;
   message.order_none = (header.flags & wire::kOrderNone) != 0;
   attach_source(in, source);
+  const std::uint64_t identity = Core::identity_key(header.id);
   core_.in_by_identity.put(identity, in);
   if (!place(in, header.key.data(), payload, whole)) {
     const wire::MessageHeader kept = message.header;
@@ -369,14 +379,42 @@ void Inbound::on_large_refused(std::uint64_t request, Reason reason) {
 }
 
 TimeNs Inbound::next_deadline_ns() const {
-  const bool due = large_waiting_ != 0 && core_.counters.held_now != 0;
-  return due ? large_since_ns_ + kLargePatienceNs : kNeverNs;
+  if (held_.empty()) return kNeverNs;
+  const TimeNs hold_ends = core_.ins[held_.front()].held_since_ns + kHoldNs;
+  return large_waiting_ == 0 ? hold_ends : std::min(hold_ends, large_since_ns_ + kLargePatienceNs);
+}
+
+void Inbound::on_time() {
+  if (next_deadline_ns() > core_.now) return;
+  end_long_holds();
+  if (large_waiting_ != 0 && large_since_ns_ + kLargePatienceNs <= core_.now) return_large_holds();
+}
+
+// Nothing of the elder came: it ended at its sender long ago, and we forgot that with its channel's
+// window; or it will not come. The sender knows which, and sends this one again accordingly.
+void Inbound::end_long_holds() {
+  for (std::uint32_t count = 0; count < kHoldsPerPass && !held_.empty(); ++count) {
+    const std::uint32_t in = held_.front();
+    const InMessage& message = core_.ins[in];
+    if (core_.now - message.held_since_ns < kHoldNs) return;
+    if (elder_of(message) != Elder::kUnknown) {
+      leave_hold(in);
+      on_whole(in);  // held anew: its elder is on its way
+      continue;
+    }
+    ++core_.counters.held_too_long;
+    const bool for_good = !message.local && message.header.level == Level::kNone;
+    const wire::MessageHeader header = message.header;
+    const NodeIndex node = message.origin_node;
+    finish(in, Ending::kFailed, Reason::kQueueFull);
+    // At level none it does not come again: those behind it go on without it.
+    if (for_good) elder_gone(node, header.id, header.predecessor);
+  }
 }
 
 // A large message that is here may be held for an elder that waits for the very memory that it
 // has: it goes back to its sender, which sends it again behind the elder.
-void Inbound::on_time() {
-  if (next_deadline_ns() > core_.now) return;
+void Inbound::return_large_holds() {
   large_since_ns_ = core_.now;
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
     const InMessage& message = core_.ins[in];
@@ -410,20 +448,42 @@ void Inbound::on_whole(std::uint32_t in) {
     ++core_.counters.received;
     message.copied_bytes = kCounted;
   }
-  if (message.header.predecessor != 0 && !message.order_none && !RW_MUTANT(60)) {
-    MessageId before = message.header.id;
-    before.sequence = message.header.predecessor;
-    if (core_.windows.look(before) == Seen::kNever) {
-      const std::uint64_t key = Core::identity_key(before);
-      const std::uint32_t other = core_.held_by_predecessor.find(key);
-      message.next_waiter = other;
-      message.state = InState::kHeld;
-      core_.held_by_predecessor.put(key, in);
-      ++core_.counters.held_now;
-      return;
-    }
-  }
+  const bool ordered = message.header.predecessor != 0 && !message.order_none && !RW_MUTANT(60);
+  if (ordered && elder_of(message) != Elder::kOver) return hold(in);
   admit(in);
+}
+
+Inbound::Elder Inbound::elder_of(const InMessage& message) const {
+  MessageId elder = message.header.id;
+  elder.sequence = message.header.predecessor;
+  if (core_.windows.look(message.origin_node, elder) != Seen::kNever) return Elder::kOver;
+  // Its channel's window may have been given up; what is still here speaks for itself.
+  const std::uint32_t in = find(elder);
+  if (in == kNone) return Elder::kUnknown;
+  const InState state = core_.ins[in].state;
+  return state == InState::kReceiving || state == InState::kHeld ? Elder::kComing : Elder::kOver;
+}
+
+void Inbound::hold(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  MessageId elder = message.header.id;
+  elder.sequence = message.header.predecessor;
+  const std::uint64_t key = Core::identity_key(elder);
+  message.next_waiter = core_.held_by_predecessor.find(key);
+  message.state = InState::kHeld;
+  message.held_since_ns = core_.now;
+  core_.held_by_predecessor.put(key, in);
+  held_.push_back(core_.ins, in);
+  ++core_.counters.held_now;
+}
+
+/// Its elder's waiters are dealt with by the caller.
+void Inbound::unlist(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  held_.remove(core_.ins, in);
+  message.next_waiter = kNone;
+  message.state = InState::kReceiving;
+  --core_.counters.held_now;
 }
 
 void Inbound::leave_hold(std::uint32_t in) {
@@ -442,9 +502,7 @@ void Inbound::leave_hold(std::uint32_t in) {
     while (at != kNone && core_.ins[at].next_waiter != in) at = core_.ins[at].next_waiter;
     if (at != kNone) core_.ins[at].next_waiter = message.next_waiter;
   }
-  message.next_waiter = kNone;
-  message.state = InState::kReceiving;
-  --core_.counters.held_now;
+  unlist(in);
 }
 
 void Inbound::wake_waiters(const MessageId& id) {
@@ -453,10 +511,8 @@ void Inbound::wake_waiters(const MessageId& id) {
   if (at == kNone || RW_MUTANT(61)) return;
   core_.held_by_predecessor.erase(key);
   while (at != kNone) {
-    InMessage& message = core_.ins[at];
-    const std::uint32_t next = message.next_waiter;
-    message.next_waiter = kNone;
-    --core_.counters.held_now;
+    const std::uint32_t next = core_.ins[at].next_waiter;
+    unlist(at);
     admit(at);
     at = next;
   }
@@ -465,7 +521,7 @@ void Inbound::wake_waiters(const MessageId& id) {
 void Inbound::admit(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   const MessageId id = message.header.id;
-  core_.windows.mark(id, Seen::kQueued);
+  core_.windows.mark(message.origin_node, id, Seen::kQueued);
   if (to_channel(message.header)) {
     const ChannelIndex channel = core_.channels_part->find(message.header.in_reply_to.attachment,
                                                            message.header.in_reply_to.channel);
@@ -521,9 +577,10 @@ void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
   // What its sender will send again (and recall all after it) is as if it never came; otherwise
   // those that name it as their predecessor need not wait for it any more.
   const bool comes_again = ending == Ending::kFailed && reason != Reason::kTooLarge;
-  core_.windows.mark(id, ending == Ending::kDone ? (RW_MUTANT(66) ? Seen::kQueued : Seen::kDone)
-                         : comes_again && !RW_MUTANT(65) ? Seen::kNever
-                                                         : Seen::kGivenUp);
+  const Seen seen = ending == Ending::kDone         ? (RW_MUTANT(66) ? Seen::kQueued : Seen::kDone)
+                    : comes_again && !RW_MUTANT(65) ? Seen::kNever
+                                                    : Seen::kGivenUp;
+  core_.windows.mark(message.origin_node, id, seen);
   settle(in, ending, reason);
   drop(in);
   if (!comes_again) wake_waiters(id);

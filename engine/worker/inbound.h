@@ -37,8 +37,9 @@ class Inbound {
   /// The message is over: settle it if that was not done, remember its identity, free its memory.
   void finish(std::uint32_t in, Ending ending, Reason reason);
 
-  /// This message will not come (again): what waits for it waits for its predecessor instead.
-  void elder_gone(const MessageId& id, std::uint64_t predecessor);
+  /// This message of a node will not come (again): what waits for it waits for its predecessor
+  /// instead.
+  void elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor);
 
   /// Copy what is left of large local messages, one piece a turn.
   void copy_some();
@@ -72,10 +73,18 @@ class Inbound {
   void on_whole(std::uint32_t in);
   void admit(std::uint32_t in);
   void wake_waiters(const MessageId& id);
+  enum class Elder : std::uint8_t { kUnknown, kComing, kOver };
+  [[nodiscard]] Elder elder_of(const InMessage& message) const;
+  void hold(std::uint32_t in);
+  void unlist(std::uint32_t in);
   void leave_hold(std::uint32_t in);
+  void end_long_holds();
+  void return_large_holds();
   void drop(std::uint32_t in);
   void give_back(std::uint32_t in);
   [[nodiscard]] bool has_room(std::uint16_t service) const;
+  [[nodiscard]] NodeIndex node_of(const Source& source) const;
+  [[nodiscard]] std::uint32_t find(const MessageId& id) const;
   [[nodiscard]] std::uint32_t find_number(std::uint32_t link_index,
                                           transport::MessageNumber number) const;
 
@@ -83,6 +92,7 @@ class Inbound {
   std::uint32_t large_waiting_ = 0;                   ///< NeedLarge under way
   TimeNs large_since_ns_ = 0;                         ///< none of them was answered since
   std::array<std::uint32_t, kMaxServices> in_use_{};  ///< records of messages, by service
+  IndexList<InMessage> held_;                         ///< kHeld, longest first
   std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet
 };
 

@@ -106,6 +106,7 @@ struct InMessage {
   std::uint32_t consumer = kNone;
   std::uint32_t deliveries = 0;
   std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
+  TimeNs held_since_ns = 0;
   std::uint64_t large_request = 0;    ///< a NeedLarge under way
   std::uint64_t copied_bytes = 0;     ///< local large messages are copied piece by piece
   DomainIndex domain = 0;

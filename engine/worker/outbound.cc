@@ -778,7 +778,7 @@ void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
   leave_chain(out);
   // Its local successors may be held for it.
   if (was_here && ending != Ending::kDone && !RW_MUTANT(113))
-    core_.inbound->elder_gone(message.header.id, elder);
+    core_.inbound->elder_gone(core_.config.self, message.header.id, elder);
   if (message.parent != kNone) return child_ended(out);
   switch (ending) {
     case Ending::kDone:

@@ -469,8 +469,8 @@ std::vector<Directed> directed_worlds() {
       {"workers_answer_each_other", "programs of one node at home with different workers",
        workers_answer_each_other()},
   };
-  std::vector<Directed> more = control_worlds();
-  std::move(more.begin(), more.end(), std::back_inserter(worlds));
+  for (std::vector<Directed>& more : std::vector{control_worlds(), worker_worlds()})
+    std::move(more.begin(), more.end(), std::back_inserter(worlds));
   return worlds;
 }
 

@@ -18,5 +18,7 @@ struct Directed {
 [[nodiscard]] std::vector<Directed> directed_worlds();
 /// Those among them that are about the control plane.
 [[nodiscard]] std::vector<Directed> control_worlds();
+/// Those among them that are about what a worker keeps of each peer.
+[[nodiscard]] std::vector<Directed> worker_worlds();
 
 }  // namespace ringwire::sim

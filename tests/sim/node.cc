@@ -92,7 +92,7 @@ void Node::start() {
     worker_config.origin_secret[1] = secret[1];
     worker_config.out_messages = options.out_messages;
     worker_config.in_messages = options.in_messages;
-    worker_config.duplicate_windows = 64;
+    worker_config.duplicate_windows = options.duplicate_windows;
     worker_config.max_deliveries = options.max_deliveries;
     worker_config.program_grace_ns = options.program_grace_ns;
     worker_config.seed = stage_.random.next();

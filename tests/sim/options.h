@@ -91,6 +91,7 @@ struct WorldOptions {
   std::uint32_t out_messages = 1'024;
   std::uint32_t in_messages = 2'048;
   std::uint32_t message_slots = 256;
+  std::uint32_t duplicate_windows = 64;
   std::uint32_t max_deliveries = 1'000;
   std::uint32_t max_packet_bytes = 8'944;
   std::uint64_t memory_bytes = 64u << 20;  ///< for received messages, per node

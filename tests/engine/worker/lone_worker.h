@@ -1,0 +1,145 @@
+// One worker with one peer, whose session is in the test's hands: it sends what the test wants, and
+// hears nothing while it is deaf. The ring manager is the test: it reads the notices. Virtual time;
+// one thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/check.h"
+#include "engine/transport/session.h"
+#include "engine/worker/worker.h"
+#include "tests/fuzz/hand_port.h"
+
+namespace ringwire::worker {
+
+class LoneWorker {
+ public:
+  static constexpr NodeIndex kPeer = 1;
+  static constexpr std::uint64_t kLargeBytes = 300'000;
+
+  struct Result {
+    std::uint64_t sequence = 0;
+    Ending ending{};
+    Reason reason{};
+    auto operator<=>(const Result&) const = default;
+  };
+  struct Sent {
+    std::uint64_t sequence = 1;
+    std::uint64_t predecessor = 0;
+    std::uint64_t attachment = 7;
+    std::uint64_t bytes = 100;
+    Level level = Level::kProcessed;
+  };
+
+  explicit LoneWorker(std::uint32_t duplicate_windows = 16)
+      : worker_(config(duplicate_windows), port_, commands, notices, now_) {
+    command(AddSession{
+        kPeer, 0, 1, {}, 55, std::make_unique<transport::Session>(session(55, 56), now_)});
+    command(SetPeerState{kPeer, PeerState::kUp});
+    turn();
+  }
+
+  void command(Command item) { RW_CHECK(commands.try_push(item)); }
+
+  void send(const Sent& sent) {
+    transport::OutgoingMessage message;
+    message.header.id = {{sent.attachment, 1}, 0, sent.sequence};
+    message.header.predecessor = sent.predecessor;
+    message.header.payload_bytes = sent.bytes;
+    message.header.level = sent.level;
+    message.header.epoch = 1;
+    message.payload = payload_.data();
+    message.cookie = static_cast<std::uint32_t>(sent.sequence);
+    transport::MessageNumber number{};
+    RW_CHECK(peer_.send(message, number) == transport::SendVerdict::kTaken);
+  }
+
+  void pass(DurationNs duration) {
+    for (const TimeNs end = now_ + duration; now_ < end;) {
+      now_ += kMillisecondNs;
+      turn();
+    }
+  }
+
+  void turn() {
+    worker_.turn(now_);
+    for (const auto& sent : port_.take_sent()) {
+      if (deaf) continue;
+      RW_CHECK(peer_.on_packet(now_, sent.bytes, events_));
+      read_events();
+    }
+    if (peer_.next_deadline_ns() <= now_) {
+      peer_.on_timer(now_, events_);
+      read_events();
+    }
+    while (const std::size_t bytes = peer_.poll_transmit(now_, packet_))
+      port_.give(std::span<const std::byte>(packet_).first(bytes));
+  }
+
+  /// All that the worker has said and nobody has read: how many of one kind.
+  template <typename Kind>
+  std::vector<Kind> take_notices() {
+    std::vector<Kind> found;
+    Notice notice;
+    while (notices.try_pop(notice))
+      if (auto* one = std::get_if<Kind>(&notice)) found.push_back(std::move(*one));
+    return found;
+  }
+  void fill_notices() {
+    for (Notice none; notices.try_push(none);) {
+    }
+  }
+  WorkerCounters counters() {
+    command(TakeSnapshot{std::make_unique<WorkerSnapshot>()});
+    turn();
+    auto taken = take_notices<SnapshotTaken>();
+    RW_CHECK(taken.size() == 1);
+    return taken.front().snapshot->counters;
+  }
+
+  CommandBox commands;
+  NoticeBox notices;
+  std::vector<Result> results;  ///< of the messages sent
+  bool deaf = false;            ///< what the worker sends is lost
+
+ private:
+  static transport::SessionConfig session(std::uint64_t local, std::uint64_t remote) {
+    transport::SessionConfig config;
+    config.local_connection_id = local;
+    config.remote_connection_id = remote;
+    config.max_packet_bytes = fuzz::HandPort::kBytes;
+    config.message_slots = 256;
+    return config;
+  }
+  static WorkerConfig config(std::uint32_t duplicate_windows) {
+    WorkerConfig config;
+    config.out_messages = 64;
+    config.in_messages = 256;
+    config.duplicate_windows = duplicate_windows;
+    return config;
+  }
+
+  void read_events() {
+    for (const transport::Event& event : events_.all())
+      if (event.kind == transport::EventKind::kResult)
+        results.push_back({event.cookie, event.ending, event.reason});
+    events_.clear();
+  }
+
+  TimeNs now_ = kSecondNs;
+  fuzz::HandPort port_;
+  Worker worker_;
+  transport::Session peer_{session(56, 55), kSecondNs};
+  transport::EventBatch events_;
+  std::array<std::byte, fuzz::HandPort::kBytes> packet_{};
+  std::vector<std::byte> payload_{std::vector<std::byte>(kLargeBytes)};
+};
+
+}  // namespace ringwire::worker
