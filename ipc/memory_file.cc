@@ -96,4 +96,9 @@ int MemoryFile::open_read_only() const {
   return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+bool MemoryFile::discard() {
+  return fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                   static_cast<off_t>(bytes_)) == 0;
+}
+
 }  // namespace ringwire::ipc

@@ -39,6 +39,11 @@ class MemoryFile {
   /// A new read-only descriptor of the same file, or -1 with errno. The caller closes it.
   [[nodiscard]] int open_read_only() const;
 
+  /// Give every page back to the kernel, whoever else has the file mapped: they read zeros from now
+  /// on. Only for a file that nobody reads or writes any more. False with errno: pages stay until
+  /// the last mapping goes. Takes milliseconds per gigabyte.
+  bool discard();
+
  private:
   std::byte* data_ = nullptr;
   std::uint64_t bytes_ = 0;

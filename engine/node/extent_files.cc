@@ -86,9 +86,11 @@ void ExtentFiles::on_return_file(const worker::ReturnFile& returned) {
   auto node = files_.extract(returned.file);
   if (node.empty()) return;
   const std::uint64_t bytes = node.mapped().charged_bytes;
-  // Unmapping gigabytes takes milliseconds. The charge ends when the memory is really free.
+  // Freeing gigabytes takes milliseconds. The charge ends when the memory is really free: programs
+  // that sleep, or are stopped, keep their mapping of the file, and would keep its pages with it.
   bulk_.run(
       [memory = std::move(node.mapped().memory)]() mutable {
+        memory->discard();
         memory.reset();
         return 0;
       },

@@ -38,6 +38,19 @@ TEST(MemoryFile, shows_its_bytes_to_who_adopts_it) {
   EXPECT_EQ(adopted.value().data()[100], std::byte{42});
 }
 
+TEST(MemoryFile, gives_its_pages_back_under_the_mappings_of_others) {
+  MemoryFile file = make(8'192);
+  file.data()[100] = std::byte{42};
+  auto adopted = MemoryFile::adopt(dup(file.descriptor()), 8'192);
+  ASSERT_TRUE(adopted.ok());
+  EXPECT_TRUE(file.discard());
+  struct stat about {};
+  ASSERT_EQ(fstat(file.descriptor(), &about), 0);
+  EXPECT_EQ(about.st_blocks, 0);
+  EXPECT_EQ(about.st_size, 8'192);
+  EXPECT_EQ(adopted.value().data()[100], std::byte{0});
+}
+
 // S-1.
 TEST(MemoryFile, read_only_descriptor_cannot_be_mapped_for_writing) {
   MemoryFile file = make(4'096);

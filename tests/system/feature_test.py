@@ -1,8 +1,10 @@
 """System tests of single features that docs/chmpx.md lists: where messages go, who takes them."""
 
 import json
+import os
 import signal
 import unittest
+from pathlib import Path
 
 from world import World, await_true, program
 
@@ -124,6 +126,19 @@ class Programs(Cluster):
                               .stdout)["sends"][0]
             self.assertEqual((sent["ending"], sent["level"]), ("done", level))
         stopped.kill()
+
+
+    def test_memory_of_a_large_message_is_free_though_its_reader_sleeps(self):
+        def held_bytes():
+            """Of the engine's files that the server program still has open."""
+            files = [os.stat(path) for path in Path(f"/proc/{reader.popen.pid}/fd").iterdir()
+                     if "ringwire-extents" in os.readlink(path)]
+            return sum(about.st_blocks * 512 for about in files)
+
+        reader = self.world.serve("s1", "--sink", "--service", "large")
+        self.send("--key", "k", "--service", "large", data=bytes(80_000_000))
+        await_true(lambda: held_bytes() < 1_000_000, "its pages are free")
+        reader.kill()
 
 
 class RandomDelivery(Cluster):
