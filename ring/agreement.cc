@@ -55,8 +55,12 @@ IdSet Agreement::electorate() const {
 }
 
 void Agreement::begin_round(TimeNs now) {
+  const std::uint64_t round = std::max(record_.promised.round, seen_round_) + 1;
+  // A peer that names the last round or epoch must not make us write what nobody can read: then
+  // only another's commit helps.
+  if (round >= kMaxRound || record_.epoch + 1 >= kMaxEpoch) return stop();
   phase_ = Phase::kPreparing;
-  ballot_ = {.round = std::max(record_.promised.round, seen_round_) + 1, .proposer = record_.self};
+  ballot_ = {.round = round, .proposer = record_.self};
   // Our own promise first: what leaves under this ballot waits until it is durable, so that no
   // later life of this node uses the ballot again for something else.
   record_.promised = ballot_;

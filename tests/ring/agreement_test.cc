@@ -41,6 +41,43 @@ TEST(Agreement, one_voter_is_its_own_majority) {
   EXPECT_EQ(nodes.at(1).epoch(), 2U);
 }
 
+// M-13: what it writes can be read again, whatever its peers have named.
+TEST(Agreement, begins_no_round_behind_the_last) {
+  Nodes nodes(3);
+  Message prepare{.kind = MessageKind::kPrepare,
+                  .cluster = kCluster,
+                  .from = id(2),
+                  .to = id(1),
+                  .epoch = 2,
+                  .ballot = {.round = kMaxRound - 1, .proposer = id(2)},
+                  .other = {},
+                  .decree = {}};
+  EXPECT_EQ(nodes.at(1).on_message(0, prepare), Intake::kTaken);
+  nodes.at(1).prepare(0);
+  ASSERT_TRUE(nodes.at(1).propose(0, decree(2, nodes.founders)).ok());
+  nodes.run();
+  EXPECT_EQ(nodes.disk(1).promised, prepare.ballot);
+  EXPECT_EQ(nodes.at(1).next_deadline_ns(), kNeverNs);
+}
+
+TEST(Agreement, begins_no_round_for_an_epoch_behind_the_last) {
+  Nodes nodes(2);
+  const Message learn{.kind = MessageKind::kLearn,
+                      .cluster = kCluster,
+                      .from = id(2),
+                      .to = id(1),
+                      .epoch = kMaxEpoch - 1,
+                      .ballot = {},
+                      .other = {},
+                      .decree = decree(2, nodes.founders)};
+  EXPECT_EQ(nodes.at(1).on_message(0, learn), Intake::kTaken);
+  nodes.flush();
+  nodes.at(1).prepare(0);
+  nodes.flush();
+  EXPECT_TRUE(nodes.wire.empty());
+  EXPECT_EQ(nodes.disk(1).epoch, kMaxEpoch - 1);
+}
+
 // M-12: with promises in advance a commit is one round trip: accept there, accepted back.
 TEST(Agreement, a_prepared_proposer_needs_one_round_trip) {
   Nodes nodes(3);
