@@ -134,6 +134,7 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
   hello.attachment_low = attachment.low;
   hello.pid = static_cast<std::uint64_t>(getpid());
   std::memcpy(hello.label, label.data(), std::min(label.size(), sizeof hello.label - 1));
+  hello.features = kKnownFeatures;
   // By the pidfd the engine sees our death even while a forked child keeps the socket open. An old
   // kernel has none: then it sees the hang-up only.
   const auto pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
@@ -152,11 +153,14 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
   if (receive_datagram(socket_, answer, answer_by) != SocketResult::kDone)
     return fail(RW_ENOENGINE, "the engine at %s did not answer", path.c_str());
   const auto status = static_cast<AttachStatus>(answer.header().status);
-  const auto welcome = answer.body_as<WelcomeAnswer>();
-  if (status == AttachStatus::kVersion ||
-      (welcome &&
-       (welcome->attach_version != kAttachVersion || welcome->layout_version != kLayoutVersion))) {
-    const WelcomeAnswer said = welcome.value_or(WelcomeAnswer{});
+  // An engine of another version may say more or less: what it says starts as ours does.
+  WelcomeAnswer said{};
+  if (!answer.body().empty())
+    std::memcpy(&said, answer.body().data(), std::min(answer.body().size(), sizeof said));
+  const bool greeted = answer.header().type == static_cast<std::uint32_t>(AttachType::kHello) &&
+                       answer.body().size() >= kVersionsBytes;
+  if (greeted && (status == AttachStatus::kVersion || said.attach_version != kAttachVersion ||
+                  said.layout_version != kLayoutVersion)) {
     return fail(RW_EVERSION,
                 "engine %.31s speaks attach version %u, layout %u; this library %s speaks %u, %u",
                 said.engine_version, said.attach_version, said.layout_version, RINGWIRE_VERSION,
@@ -168,16 +172,22 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
   }
   if (status != AttachStatus::kOk)
     return fail(error_of(status), "the engine at %s refused: %s", path.c_str(), text_of(status));
-  if (!welcome || welcome->worker_count == 0 || welcome->worker_count > kMaxWorkers)
+  const auto welcome = answer.body_as<WelcomeAnswer>();
+  if (!welcome || welcome->worker_count == 0 || welcome->worker_count > kMaxWorkers ||
+      (welcome->features & ~kKnownFeatures) != 0)
     return fail(RW_EVERSION, "the engine at %s gave an answer that makes no sense", path.c_str());
   welcome_ = *welcome;
   welcome_.node_name[sizeof welcome_.node_name - 1] = '\0';
   welcome_.engine_version[sizeof welcome_.engine_version - 1] = '\0';
   auto page = MemoryFile::adopt(answer.take_descriptor(0), kStatusBytes);
-  if (!page.ok()) return fail(RW_EVERSION, "the engine's status page cannot be mapped");
+  if (!page.ok())
+    return fail(page.error() == MemoryError::kNoMemory ? RW_ENOMEM : RW_EVERSION,
+                "the engine's status page cannot be mapped");
   status_file_ = std::move(page).value();
   status_ = StatusPage(status_file_.data());
-  if (!status_.valid()) return fail(RW_EVERSION, "the engine's status page has another layout");
+  if (!status_.valid())
+    return fail(RW_EVERSION, "the engine's status page has layout %u; this library %s speaks %u",
+                status_.layout_version(), RINGWIRE_VERSION, kLayoutVersion);
   return RW_OK;
 }
 

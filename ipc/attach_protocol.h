@@ -14,7 +14,7 @@
 namespace ringwire::ipc {
 
 inline constexpr std::uint32_t kAttachMagic = 0x31'52'57'52;  // "RWR1"
-inline constexpr std::uint32_t kAttachVersion = 1;
+inline constexpr std::uint32_t kAttachVersion = 2;
 inline constexpr std::size_t kMaxDatagramBytes = 65'536;
 inline constexpr std::size_t kMaxDescriptors = 2 + kMaxWorkers;  ///< in one datagram
 
@@ -56,16 +56,31 @@ struct AttachHeader {
   std::uint32_t body_bytes;
 };
 static_assert(sizeof(AttachHeader) == 24);
+static_assert(offsetof(AttachHeader, magic) == 0);
+static_assert(offsetof(AttachHeader, type) == 4);
+static_assert(offsetof(AttachHeader, request) == 8);
+static_assert(offsetof(AttachHeader, status) == 16);
+static_assert(offsetof(AttachHeader, body_bytes) == 20);
 
+/// The hello and its answer only ever grow at their end, and both versions stay in front, so that
+/// two builds that do not fit can say so (S-31).
 struct HelloRequest {
   std::uint32_t attach_version;
   std::uint32_t layout_version;
   std::uint64_t attachment_high;  ///< random, the same after an engine restart
   std::uint64_t attachment_low;
-  std::uint64_t pid;  ///< for display only
-  char label[64];     ///< program name, for display, NUL-padded
+  std::uint64_t pid;       ///< for display only
+  char label[64];          ///< program name, for display, NUL-padded
+  std::uint64_t features;  ///< that the library knows
 };
-static_assert(sizeof(HelloRequest) == 96);
+static_assert(sizeof(HelloRequest) == 104);
+static_assert(offsetof(HelloRequest, attach_version) == 0);
+static_assert(offsetof(HelloRequest, layout_version) == 4);
+static_assert(offsetof(HelloRequest, attachment_high) == 8);
+static_assert(offsetof(HelloRequest, attachment_low) == 16);
+static_assert(offsetof(HelloRequest, pid) == 24);
+static_assert(offsetof(HelloRequest, label) == 32);
+static_assert(offsetof(HelloRequest, features) == 96);
 
 struct WelcomeAnswer {
   std::uint32_t attach_version;
@@ -78,8 +93,21 @@ struct WelcomeAnswer {
   std::uint64_t quota_bytes;  ///< adopted files may sum up to this
   char node_name[64];
   char engine_version[32];
+  std::uint64_t features;  ///< in force: those of the hello that the engine knows, too
 };
-static_assert(sizeof(WelcomeAnswer) == 144);
+static_assert(sizeof(WelcomeAnswer) == 152);
+static_assert(offsetof(WelcomeAnswer, attach_version) == 0);
+static_assert(offsetof(WelcomeAnswer, layout_version) == 4);
+static_assert(offsetof(WelcomeAnswer, worker_count) == 8);
+static_assert(offsetof(WelcomeAnswer, max_channels) == 12);
+static_assert(offsetof(WelcomeAnswer, incarnation_high) == 16);
+static_assert(offsetof(WelcomeAnswer, incarnation_low) == 24);
+static_assert(offsetof(WelcomeAnswer, max_message_bytes) == 32);
+static_assert(offsetof(WelcomeAnswer, quota_bytes) == 40);
+static_assert(offsetof(WelcomeAnswer, node_name) == 48);
+static_assert(offsetof(WelcomeAnswer, engine_version) == 112);
+static_assert(offsetof(WelcomeAnswer, features) == 144);
+inline constexpr std::size_t kVersionsBytes = 8;  ///< both versions, in front of either body
 
 struct ChannelOpenRequest {
   std::uint32_t channel;  ///< index, chosen by the program, below max_channels
@@ -90,6 +118,12 @@ struct ChannelOpenRequest {
   std::uint64_t next_sequence;  ///< the first that will be submitted on it
 };
 static_assert(sizeof(ChannelOpenRequest) == 32);
+static_assert(offsetof(ChannelOpenRequest, channel) == 0);
+static_assert(offsetof(ChannelOpenRequest, submission_entries) == 4);
+static_assert(offsetof(ChannelOpenRequest, release_entries) == 8);
+static_assert(offsetof(ChannelOpenRequest, delivery_entries) == 12);
+static_assert(offsetof(ChannelOpenRequest, up_file_bytes) == 16);
+static_assert(offsetof(ChannelOpenRequest, next_sequence) == 24);
 
 struct ChannelOpenAnswer {
   std::uint32_t home_worker;
@@ -99,12 +133,17 @@ struct ChannelOpenAnswer {
   // [2 + w] eventfd that the program writes to ring worker w
 };
 static_assert(sizeof(ChannelOpenAnswer) == 16);
+static_assert(offsetof(ChannelOpenAnswer, home_worker) == 0);
+static_assert(offsetof(ChannelOpenAnswer, delivery_entries) == 4);
+static_assert(offsetof(ChannelOpenAnswer, down_file_bytes) == 8);
 
 struct ChannelRequest {
   std::uint32_t channel;
   std::uint32_t reserved;
 };
 static_assert(sizeof(ChannelRequest) == 8);
+static_assert(offsetof(ChannelRequest, channel) == 0);
+static_assert(offsetof(ChannelRequest, reserved) == 4);
 
 struct FileRequest {
   std::uint32_t channel;  ///< kAdopt, kDrop: files belong to a channel
@@ -112,6 +151,9 @@ struct FileRequest {
   std::uint64_t bytes;    ///< kAdopt
 };
 static_assert(sizeof(FileRequest) == 16);
+static_assert(offsetof(FileRequest, channel) == 0);
+static_assert(offsetof(FileRequest, file) == 4);
+static_assert(offsetof(FileRequest, bytes) == 8);
 
 struct FileAnswer {
   std::uint64_t bytes;
@@ -121,11 +163,14 @@ static_assert(sizeof(FileAnswer) == 8);
 struct ServiceRequest {
   char name[64];  ///< NUL-padded, at most 63 bytes
 };
+static_assert(sizeof(ServiceRequest) == 64);
 struct ServiceAnswer {
   std::uint32_t handle;
   std::uint32_t reserved;
 };
 static_assert(sizeof(ServiceAnswer) == 8);
+static_assert(offsetof(ServiceAnswer, handle) == 0);
+static_assert(offsetof(ServiceAnswer, reserved) == 4);
 
 struct ServeRequest {
   std::uint32_t channel;
@@ -134,12 +179,18 @@ struct ServeRequest {
   std::uint32_t prefetch;  ///< messages handed out at once at most; 0 = the engine's choice
 };
 static_assert(sizeof(ServeRequest) == 16);
+static_assert(offsetof(ServeRequest, channel) == 0);
+static_assert(offsetof(ServeRequest, service) == 4);
+static_assert(offsetof(ServeRequest, order) == 8);
+static_assert(offsetof(ServeRequest, prefetch) == 12);
 
 struct AdminAnswer {
   std::uint32_t more;       ///< 1: another chunk follows
   std::uint32_t exit_code;  ///< of the command line: 0, 1, 2, 4
 };
 static_assert(sizeof(AdminAnswer) == 8);
+static_assert(offsetof(AdminAnswer, more) == 0);
+static_assert(offsetof(AdminAnswer, exit_code) == 4);
 
 struct ClosingNotice {
   std::uint32_t status;  ///< AttachStatus
@@ -147,5 +198,8 @@ struct ClosingNotice {
   char text[120];  ///< one sentence, NUL-padded
 };
 static_assert(sizeof(ClosingNotice) == 128);
+static_assert(offsetof(ClosingNotice, status) == 0);
+static_assert(offsetof(ClosingNotice, reserved) == 4);
+static_assert(offsetof(ClosingNotice, text) == 8);
 
 }  // namespace ringwire::ipc

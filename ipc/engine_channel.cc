@@ -114,7 +114,9 @@ Result<std::unique_ptr<EngineChannel>, AttachStatus> EngineChannel::open(
   UpHeader header;
   std::memcpy(&header, up.value().data(), sizeof header);
   if (header.magic != kUpMagic || header.layout_version != kLayoutVersion ||
-      header.worker_count != worker_count || header.file_bytes != request.up_file_bytes ||
+      (header.features & ~kKnownFeatures) != 0)
+    return Failure{AttachStatus::kVersion};
+  if (header.worker_count != worker_count || header.file_bytes != request.up_file_bytes ||
       header.submission_entries != request.submission_entries ||
       header.release_entries != request.release_entries)
     return Failure{AttachStatus::kMalformed};

@@ -22,7 +22,8 @@ namespace ringwire::ipc {
 class EngineChannel {
  public:
   /// Make the engine's end. `up_descriptor` is checked for kind, seals (shrink, grow) and size,
-  /// mapped read-only, and closed. Cold. Errors: kMalformed, kLimit, kNoMemory, kInternal.
+  /// mapped read-only, and closed. Cold. Errors: kMalformed,
+  /// kVersion (magic, layout version or features of the file), kNoMemory, kInternal.
   static Result<std::unique_ptr<EngineChannel>, AttachStatus> open(
       int up_descriptor, const ChannelOpenRequest& request, std::uint32_t worker_count,
       std::uint32_t home_worker);

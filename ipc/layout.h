@@ -30,7 +30,10 @@ namespace ringwire::ipc {
 inline constexpr std::uint64_t kUpMagic = 0x3130'5055'5752ULL;      // "RWUP01"
 inline constexpr std::uint64_t kDownMagic = 0x3130'4e44'5752ULL;    // "RWDN01"
 inline constexpr std::uint64_t kStatusMagic = 0x3130'5453'5752ULL;  // "RWST01"
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 2;
+/// Feature bits that this build knows (S-4). In force is what program and engine both set in the
+/// greeting; a file that claims a bit that is not known is refused. None is given out yet.
+inline constexpr std::uint64_t kKnownFeatures = 0;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::size_t kLineBytes = 64;
 
@@ -57,6 +60,7 @@ struct UpHeader {
   std::uint64_t file_bytes;
   std::uint32_t submission_entries;
   std::uint32_t release_entries;
+  std::uint64_t features = 0;
   // The words below are accessed as atomics, each alone on its line:
   //  128  u64 submission tail
   //  192  u32 waiting: not 0 while the program sleeps on its event descriptor (ipc/doorbell.h:
@@ -64,7 +68,14 @@ struct UpHeader {
   //  256  u64 delivery head of worker w, at 256 + 64 w
   // 1280  u64 release tail of worker w, at 1280 + 64 w
 };
-static_assert(sizeof(UpHeader) == 32);
+static_assert(sizeof(UpHeader) == 40);
+static_assert(offsetof(UpHeader, magic) == 0);
+static_assert(offsetof(UpHeader, layout_version) == 8);
+static_assert(offsetof(UpHeader, worker_count) == 12);
+static_assert(offsetof(UpHeader, file_bytes) == 16);
+static_assert(offsetof(UpHeader, submission_entries) == 24);
+static_assert(offsetof(UpHeader, release_entries) == 28);
+static_assert(offsetof(UpHeader, features) == 32);
 
 inline constexpr std::size_t kUpSubmissionTailOffset = 128;
 inline constexpr std::size_t kUpWaitingOffset = 192;
@@ -137,10 +148,21 @@ struct Submission {
   std::byte inline_bytes[kInlineBytes];
 };
 static_assert(sizeof(Submission) == 192);
+static_assert(offsetof(Submission, sequence) == 0);
+static_assert(offsetof(Submission, hash) == 8);
+static_assert(offsetof(Submission, payload_bytes) == 16);
+static_assert(offsetof(Submission, payload_offset) == 24);
 static_assert(offsetof(Submission, deadline_ns) == 32);
 static_assert(offsetof(Submission, extent_file) == 40);
+static_assert(offsetof(Submission, node) == 44);
 static_assert(offsetof(Submission, key_bytes) == 48);
+static_assert(offsetof(Submission, service) == 50);
+static_assert(offsetof(Submission, flags) == 52);
 static_assert(offsetof(Submission, target) == 54);
+static_assert(offsetof(Submission, level) == 55);
+static_assert(offsetof(Submission, require) == 56);
+static_assert(offsetof(Submission, priority) == 57);
+static_assert(offsetof(Submission, reserved) == 58);
 static_assert(offsetof(Submission, inline_bytes) == 64);
 
 /// What a program says of a message that it is done with.
@@ -158,6 +180,9 @@ struct Release {
   std::uint32_t flags;    ///< ReleaseFlag
 };
 static_assert(sizeof(Release) == 16);
+static_assert(offsetof(Release, token) == 0);
+static_assert(offsetof(Release, verdict) == 8);
+static_assert(offsetof(Release, flags) == 12);
 
 // ---- down file (engine writes) ----------------------------------------------------------------
 
@@ -168,6 +193,7 @@ struct DownHeader {
   std::uint64_t file_bytes;
   std::uint32_t delivery_entries;
   std::uint32_t home_worker;
+  std::uint64_t features = 0;
   // The words below are accessed as atomics, each alone on its line:
   //  128  u64 submission head
   //  192  u32 closed: 1 once the engine has ended this channel (reason on the socket)
@@ -176,7 +202,14 @@ struct DownHeader {
   // 2304  u32 parked of worker w, at 2304 + 64 w: not 0 = ring worker w's bell after publishing to
   //       it, once per value (bits as in the waiting word)
 };
-static_assert(sizeof(DownHeader) == 32);
+static_assert(sizeof(DownHeader) == 40);
+static_assert(offsetof(DownHeader, magic) == 0);
+static_assert(offsetof(DownHeader, layout_version) == 8);
+static_assert(offsetof(DownHeader, worker_count) == 12);
+static_assert(offsetof(DownHeader, file_bytes) == 16);
+static_assert(offsetof(DownHeader, delivery_entries) == 24);
+static_assert(offsetof(DownHeader, home_worker) == 28);
+static_assert(offsetof(DownHeader, features) == 32);
 
 inline constexpr std::size_t kDownSubmissionHeadOffset = 128;
 inline constexpr std::size_t kDownClosedOffset = 192;
@@ -212,6 +245,17 @@ struct OriginToken {
   std::uint64_t reserved2;
 };
 static_assert(sizeof(OriginToken) == 64);
+static_assert(offsetof(OriginToken, attachment_high) == 0);
+static_assert(offsetof(OriginToken, attachment_low) == 8);
+static_assert(offsetof(OriginToken, sequence) == 16);
+static_assert(offsetof(OriginToken, node_incarnation) == 24);
+static_assert(offsetof(OriginToken, channel) == 32);
+static_assert(offsetof(OriginToken, node) == 36);
+static_assert(offsetof(OriginToken, flags) == 40);
+static_assert(offsetof(OriginToken, home_worker) == 44);
+static_assert(offsetof(OriginToken, reserved) == 46);
+static_assert(offsetof(OriginToken, seal) == 48);
+static_assert(offsetof(OriginToken, reserved2) == 56);
 
 enum class DeliveryKind : std::uint8_t {
   kMessage = 1,   ///< for a service that this channel serves; to be released
@@ -253,8 +297,19 @@ struct Delivery {
   std::byte inline_bytes[kInlineBytes];
 };
 static_assert(sizeof(Delivery) == 256);
+static_assert(offsetof(Delivery, token) == 0);
+static_assert(offsetof(Delivery, hash) == 8);
+static_assert(offsetof(Delivery, payload_bytes) == 16);
+static_assert(offsetof(Delivery, payload_offset) == 24);
+static_assert(offsetof(Delivery, ticket) == 32);
 static_assert(offsetof(Delivery, extent_file) == 40);
+static_assert(offsetof(Delivery, attempt) == 44);
 static_assert(offsetof(Delivery, key_bytes) == 48);
+static_assert(offsetof(Delivery, flags) == 50);
+static_assert(offsetof(Delivery, service) == 52);
+static_assert(offsetof(Delivery, kind) == 54);
+static_assert(offsetof(Delivery, count) == 55);
+static_assert(offsetof(Delivery, reserved) == 56);
 static_assert(offsetof(Delivery, origin) == 64);
 static_assert(offsetof(Delivery, inline_bytes) == 128);
 
@@ -268,6 +323,12 @@ struct OutcomeRecord {
   std::uint8_t attempt;  ///< attempts made, 255 = 255 or more
 };
 static_assert(sizeof(OutcomeRecord) == 16);
+static_assert(offsetof(OutcomeRecord, sequence) == 0);
+static_assert(offsetof(OutcomeRecord, node) == 8);
+static_assert(offsetof(OutcomeRecord, ending) == 12);
+static_assert(offsetof(OutcomeRecord, reason) == 13);
+static_assert(offsetof(OutcomeRecord, level) == 14);
+static_assert(offsetof(OutcomeRecord, attempt) == 15);
 inline constexpr std::size_t kOutcomesPerDelivery = kInlineBytes / sizeof(OutcomeRecord);
 inline constexpr std::uint32_t kNoNode = 0xffff'ffff;
 
@@ -300,6 +361,13 @@ struct NodeRecord {
   std::uint8_t reserved2[40];
 };
 static_assert(sizeof(NodeRecord) == 128);
+static_assert(offsetof(NodeRecord, name) == 0);
+static_assert(offsetof(NodeRecord, name_bytes) == 64);
+static_assert(offsetof(NodeRecord, state) == 68);
+static_assert(offsetof(NodeRecord, role) == 72);
+static_assert(offsetof(NodeRecord, reserved) == 76);
+static_assert(offsetof(NodeRecord, incarnation_low) == 80);
+static_assert(offsetof(NodeRecord, reserved2) == 88);
 
 struct StatusHeader {
   std::uint64_t magic;
@@ -312,8 +380,22 @@ struct StatusHeader {
   std::uint32_t node_count;    ///< atomic; records [0, node_count) are in use
   std::uint32_t state;         ///< atomic NodeState of this node
   std::uint32_t cluster_type;  ///< 0 hash, 1 random
+  std::uint64_t features;
 };
+static_assert(sizeof(StatusHeader) == 64);
+static_assert(offsetof(StatusHeader, magic) == 0);
+static_assert(offsetof(StatusHeader, layout_version) == 8);
+static_assert(offsetof(StatusHeader, node_capacity) == 12);
+static_assert(offsetof(StatusHeader, incarnation_high) == 16);
+static_assert(offsetof(StatusHeader, incarnation_low) == 24);
+static_assert(offsetof(StatusHeader, epoch) == 32);
+static_assert(offsetof(StatusHeader, self) == 40);
+static_assert(offsetof(StatusHeader, node_count) == 44);
+static_assert(offsetof(StatusHeader, state) == 48);
+static_assert(offsetof(StatusHeader, cluster_type) == 52);
+static_assert(offsetof(StatusHeader, features) == 56);
 inline constexpr std::size_t kStatusRecordsOffset = kHeaderBytes;
 inline constexpr std::size_t kStatusBytes = kHeaderBytes + kMaxNodes * sizeof(NodeRecord);
+static_assert(kStatusBytes == 135'168);
 
 }  // namespace ringwire::ipc

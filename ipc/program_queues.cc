@@ -65,6 +65,16 @@ int ProgramQueues::attach(AttachLink& link, const QueueEntries& entries, Datagra
   auto down = MemoryFile::adopt(answer.take_descriptor(0), opened->down_file_bytes);
   if (!down.ok()) return fail(RW_ENOMEM, "the engine's queues cannot be mapped");
   down_ = std::move(down).value();
+  DownHeader header;
+  std::memcpy(&header, down_.data(), sizeof header);
+  if (header.magic != kDownMagic || header.layout_version != kLayoutVersion ||
+      (header.features & ~kKnownFeatures) != 0)
+    return fail(RW_EVERSION, "the engine's queues have layout %u; this library %s speaks %u",
+                header.layout_version, RINGWIRE_VERSION, kLayoutVersion);
+  if (header.worker_count != worker_count_ || header.file_bytes != opened->down_file_bytes ||
+      header.delivery_entries != opened->delivery_entries ||
+      header.home_worker != opened->home_worker)
+    return fail(RW_ECLOSED, "the engine's queues contradict its answer");
   home_worker_ = opened->home_worker;
   event_ = answer.take_descriptor(1);
   submissions_.attach(at_offset<Submission>(up_, kHeaderBytes), entries.submission,

@@ -25,6 +25,7 @@ class StatusPageWriter {
     head.incarnation_low = incarnation.low;
     head.self = kNoNode;
     head.cluster_type = cluster_type;
+    head.features = kKnownFeatures;
     store_published(head.magic, kStatusMagic);
   }
   /// Index of the node of this name, appended when it is new; kNoNode when the page is full or the
@@ -69,8 +70,9 @@ class StatusPage {
 
   [[nodiscard]] bool valid() const {
     return data_ != nullptr && load_published(header().magic) == kStatusMagic &&
-           header().layout_version == kLayoutVersion;
+           header().layout_version == kLayoutVersion && (header().features & ~kKnownFeatures) == 0;
   }
+  [[nodiscard]] std::uint32_t layout_version() const { return header().layout_version; }
   [[nodiscard]] std::uint32_t node_count() const {
     const std::uint32_t count = load_published(header().node_count);
     return count < kMaxNodes ? count : kMaxNodes;

@@ -146,19 +146,15 @@ bool AttachConnection::on_hello(Request& request) {
   ipc::HelloRequest hello;
   std::string label;
   if (hello_seen_) return malformed("a second hello");
+  if (request.body.size() < ipc::kVersionsBytes) return malformed("the hello broke a rule");
+  std::memcpy(&hello, request.body.data(), ipc::kVersionsBytes);
+  // Before anything else is understood: what else stands in a hello depends on its version.
+  if (hello.attach_version != ipc::kAttachVersion || hello.layout_version != ipc::kLayoutVersion)
+    return refuse_version(request.header);
   if (!request.read(hello) || !read_text(hello.label, label) || request.descriptors.size() > 1 ||
       (hello.attachment_high == 0 && hello.attachment_low == 0))
     return malformed("the hello broke a rule");
   hello_seen_ = true;
-  if (hello.attach_version != ipc::kAttachVersion || hello.layout_version != ipc::kLayoutVersion) {
-    ipc::WelcomeAnswer welcome{};
-    welcome.attach_version = ipc::kAttachVersion;
-    welcome.layout_version = ipc::kLayoutVersion;
-    write_text(welcome.engine_version, RINGWIRE_VERSION);
-    answer(request.header, Status::kVersion, std::as_bytes(std::span(&welcome, 1)));
-    end(Status::kVersion, "engine and program are of versions that do not fit");
-    return false;
-  }
   if (server_.draining_) {
     end(Status::kShutdown, "the engine is shutting down");
     return false;
@@ -171,6 +167,16 @@ bool AttachConnection::on_hello(Request& request) {
     self->finish_hello(header, hello, domain);
   });
   return !closed_;
+}
+
+bool AttachConnection::refuse_version(const AttachHeader& header) {
+  ipc::WelcomeAnswer welcome{};
+  welcome.attach_version = ipc::kAttachVersion;
+  welcome.layout_version = ipc::kLayoutVersion;
+  write_text(welcome.engine_version, RINGWIRE_VERSION);
+  answer(header, Status::kVersion, std::as_bytes(std::span(&welcome, 1)));
+  end(Status::kVersion, "engine and program are of versions that do not fit");
+  return false;
 }
 
 void AttachConnection::finish_hello(const AttachHeader& header, const ipc::HelloRequest& hello,
@@ -195,6 +201,7 @@ void AttachConnection::finish_hello(const AttachHeader& header, const ipc::Hello
   welcome.quota_bytes = server_.options_.quota_bytes;
   write_text(welcome.node_name, server_.options_.node_name);
   write_text(welcome.engine_version, RINGWIRE_VERSION);
+  welcome.features = hello.features & ipc::kKnownFeatures;
   const Descriptor page(server_.rooms_.page.open_read_only());
   if (!page) return end(Status::kInternal, "the engine has no descriptor left");
   const int number = page.get();

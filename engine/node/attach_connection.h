@@ -39,6 +39,7 @@ class AttachConnection : public std::enable_shared_from_this<AttachConnection> {
   /// False: the connection was ended.
   bool handle(Request& request);
   bool on_hello(Request& request);
+  bool refuse_version(const ipc::AttachHeader& header);
   void finish_hello(const ipc::AttachHeader& header, const ipc::HelloRequest& hello,
                     worker::DomainIndex domain);
   bool on_channel_open(Request& request);

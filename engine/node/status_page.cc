@@ -29,6 +29,7 @@ StatusPage::StatusPage(const Id128& incarnation, bool random_cluster) {
   page.incarnation_low = incarnation.low;
   page.self = ipc::kNoNode;
   page.cluster_type = random_cluster ? 1 : 0;
+  page.features = ipc::kKnownFeatures;
   publish(page.magic, std::uint64_t{ipc::kStatusMagic});
 }
 

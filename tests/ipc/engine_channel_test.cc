@@ -296,13 +296,18 @@ TEST_F(EngineChannelTest, echoes_through_two_threads) {
 struct BadOpen {
   const char* name;
   void (*spoil)(ChannelOpenRequest&, UpHeader&);
+  AttachStatus said = AttachStatus::kMalformed;
 };
 
-// S-3.
+// S-3, S-4.
 TEST(EngineChannelOpen, refuses_files_that_break_a_rule) {
   const BadOpen rows[] = {
-      {"magic", [](ChannelOpenRequest&, UpHeader& header) { header.magic = 1; }},
-      {"version", [](ChannelOpenRequest&, UpHeader& header) { header.layout_version = 9; }},
+      {"magic", [](ChannelOpenRequest&, UpHeader& header) { header.magic = 1; },
+       AttachStatus::kVersion},
+      {"version", [](ChannelOpenRequest&, UpHeader& header) { header.layout_version = 9; },
+       AttachStatus::kVersion},
+      {"feature", [](ChannelOpenRequest&, UpHeader& header) { header.features = 1ULL << 63; },
+       AttachStatus::kVersion},
       {"workers", [](ChannelOpenRequest&, UpHeader& header) { header.worker_count = 1; }},
       {"header entries",
        [](ChannelOpenRequest&, UpHeader& header) { header.release_entries = 32; }},
@@ -321,7 +326,7 @@ TEST(EngineChannelOpen, refuses_files_that_break_a_rule) {
     std::memcpy(file.value().data(), &header, sizeof header);
     auto opened = EngineChannel::open(dup(file.value().descriptor()), open, kWorkers, 0);
     ASSERT_FALSE(opened.ok()) << row.name;
-    EXPECT_EQ(opened.error(), AttachStatus::kMalformed) << row.name;
+    EXPECT_EQ(opened.error(), row.said) << row.name;
   }
 }
 

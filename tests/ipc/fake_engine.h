@@ -54,6 +54,8 @@ class TemporaryFolder {
 struct FakeOptions {
   std::uint32_t worker_count = 2;
   std::uint32_t attach_version = kAttachVersion;
+  std::uint32_t page_version = kLayoutVersion;  ///< what the status page says
+  std::size_t welcome_bytes = sizeof(WelcomeAnswer);
   std::uint64_t quota_bytes = 1ULL << 30;
   std::uint64_t max_message_bytes = 0;
   std::uint32_t max_channels = 8;
@@ -91,6 +93,7 @@ class FakeEngine {
     page.begin({7, 9}, 0);
     for (const std::string& node : options_.nodes)
       page.set_node(page.node(node), NodeState::kServing, 0);
+    reinterpret_cast<StatusHeader*>(status_.data())->layout_version = options_.page_version;
     page.set_self(0);
     page.set_state(NodeState::kServing);
     page.set_epoch(5);
@@ -432,7 +435,9 @@ class FakeEngine {
     if (options_.attach_version != kAttachVersion) {
       AttachHeader header = header_of(AttachType::kHello, request.header().request);
       header.status = static_cast<std::uint32_t>(AttachStatus::kVersion);
-      return send(fd, header, std::as_bytes(std::span(&welcome, 1)), {});
+      std::vector<std::byte> body(options_.welcome_bytes);
+      std::memcpy(body.data(), &welcome, std::min(body.size(), sizeof welcome));
+      return send(fd, header, body, {});
     }
     const int page = status_.open_read_only();
     answer(fd, request, welcome, std::span(&page, 1));

@@ -129,10 +129,29 @@ TEST_F(Ringwire, refuses_a_path_that_no_socket_can_have) {
   EXPECT_EQ(rw_client_open(&how, &client), RW_EINVAL);
 }
 
-// S-31.
+// S-31: whatever else an engine of another version says behind what is known.
 TEST_F(Ringwire, names_both_versions_when_they_do_not_fit) {
+  for (const std::size_t bytes : {sizeof(WelcomeAnswer), sizeof(WelcomeAnswer) + 100}) {
+    FakeOptions options;
+    options.attach_version = 77;
+    options.welcome_bytes = bytes;
+    engine.emplace(folder.socket(), options);
+    const std::string socket = folder.socket();
+    rw_client_options how{};
+    how.struct_bytes = sizeof how;
+    how.socket = socket.c_str();
+    EXPECT_EQ(rw_client_open(&how, &client), RW_EVERSION);
+    const std::string sentence = rw_last_error();
+    EXPECT_NE(sentence.find("77"), std::string::npos) << sentence;
+    EXPECT_NE(sentence.find("9.9.9"), std::string::npos) << sentence;
+    EXPECT_NE(sentence.find(rw_version()), std::string::npos) << sentence;
+  }
+}
+
+// S-4.
+TEST_F(Ringwire, names_both_layouts_when_a_file_has_another) {
   FakeOptions options;
-  options.attach_version = 77;
+  options.page_version = 77;
   engine.emplace(folder.socket(), options);
   const std::string socket = folder.socket();
   rw_client_options how{};
@@ -140,9 +159,9 @@ TEST_F(Ringwire, names_both_versions_when_they_do_not_fit) {
   how.socket = socket.c_str();
   EXPECT_EQ(rw_client_open(&how, &client), RW_EVERSION);
   const std::string sentence = rw_last_error();
-  EXPECT_NE(sentence.find("77"), std::string::npos) << sentence;
-  EXPECT_NE(sentence.find("9.9.9"), std::string::npos) << sentence;
-  EXPECT_NE(sentence.find(rw_version()), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("layout 77"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("speaks " + std::to_string(kLayoutVersion)), std::string::npos)
+      << sentence;
 }
 
 TEST_F(Ringwire, opens_only_so_many_channels) {

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -265,6 +266,37 @@ TEST_F(AttachServerTest, names_its_versions_to_a_program_that_does_not_fit) {
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(answer->status(), AttachStatus::kVersion);
   EXPECT_EQ(answer->as<ipc::WelcomeAnswer>().attach_version, ipc::kAttachVersion);
+}
+
+// S-31: a library that says more, or less, is told the same.
+TEST_F(AttachServerTest, names_its_versions_whatever_else_a_hello_says) {
+  struct Longer {
+    ipc::HelloRequest hello;
+    std::uint64_t more[4];
+  };
+  auto later = call();
+  Longer longer{AttachCaller::hello(5), {}};
+  longer.hello.layout_version += 1;
+  const auto answer = later.ask(AttachType::kHello, longer);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status(), AttachStatus::kVersion);
+  EXPECT_EQ(answer->as<ipc::WelcomeAnswer>().layout_version, ipc::kLayoutVersion);
+  auto elder = call();
+  const std::array<std::uint32_t, 24> shorter{1, 1};
+  const auto refused = elder.ask(AttachType::kHello, shorter);
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->status(), AttachStatus::kVersion);
+}
+
+// S-4: in force is what both know; this engine knows none.
+TEST_F(AttachServerTest, grants_only_features_that_it_knows) {
+  auto caller = call();
+  auto hello = AttachCaller::hello(5);
+  hello.features = ~std::uint64_t{0};
+  const auto answer = caller.ask(AttachType::kHello, hello);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status(), AttachStatus::kOk);
+  EXPECT_EQ(answer->as<ipc::WelcomeAnswer>().features, ipc::kKnownFeatures);
 }
 
 TEST_F(AttachServerTest, one_attachment_id_is_attached_once_and_again_after_it_left) {
