@@ -56,7 +56,7 @@ void Channels::add_file(const AddFile& command) {
   Channel& channel = core_.channels[command.index];
   if (channel.ipc != nullptr)
     channel.files.push_back({command.file, 0, command.data, command.bytes});
-  core_.tell(FileReady{command.index, command.request});
+  core_.outbox.tell(FileReady{command.index, command.request});
 }
 
 void Channels::drop_file(const DropFile& command) {
@@ -65,7 +65,7 @@ void Channels::drop_file(const DropFile& command) {
                                [&](const TransmitFile& file) { return file.file == command.file; });
   const bool busy = at != channel.files.end() && at->users != 0;
   if (at != channel.files.end() && !busy) channel.files.erase(at);
-  core_.tell(FileGone{command.index, command.request, busy});
+  core_.outbox.tell(FileGone{command.index, command.request, busy});
 }
 
 void Channels::touch(ChannelIndex index) {
@@ -81,7 +81,7 @@ void Channels::violate(ChannelIndex index) {
   Channel& channel = core_.channels[index];
   if (channel.violated) return;
   channel.violated = true;
-  core_.tell(ChannelViolated{index});
+  core_.outbox.tell(ChannelViolated{index});
 }
 
 void Channels::poll() {
@@ -275,7 +275,7 @@ ChannelIndex Channels::find(const Id128& attachment, std::uint32_t number) const
 void Channels::finish_removal(ChannelIndex index) {
   core_.channels[index] = Channel{};
   core_.bell_changes.push_back({index, -1});
-  core_.tell(ChannelGone{index});
+  core_.outbox.tell(ChannelGone{index});
 }
 
 }  // namespace ringwire::worker

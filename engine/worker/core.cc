@@ -8,7 +8,7 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
            TimeNs start)
     : config(worker_config),
       port(worker_port),
-      notices(notice_box),
+      outbox(notice_box, most_notices_waiting(config)),
       now(start),
       outs(config.out_messages),
       ins(config.in_messages),
@@ -26,14 +26,8 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       nodes(ipc::kMaxNodes),
       next_own_file(kWorkerFileBase + config.index * kWorkerFileSpan) {
   active.reserve(kMaxChannels);
-  unsent_notices.reserve(kMailboxItems);
   services.reserve(kMaxServices);
   services.emplace_back();  // 0 is the default service ""
-}
-
-void Core::tell(Notice notice) {
-  if (!unsent_notices.empty() || !notices.try_push(notice))
-    unsent_notices.push_back(std::move(notice));
 }
 
 ipc::ExtentPool& Core::pool(DomainIndex domain) {
@@ -48,17 +42,20 @@ ipc::Extent Core::take_small(DomainIndex domain, std::uint64_t bytes) {
   const std::uint16_t size_class = ipc::ExtentPool::class_of(bytes);
   RW_CHECK(size_class != ipc::kLargeClass);
   if (auto extent = extents.take(bytes)) {
-    if (extents.runs_low(size_class)) tell(NeedClassFile{domain, size_class});
+    // Said again with the next message if it could not be said now.
+    if (extents.runs_low(size_class))
+      static_cast<void>(outbox.try_tell(NeedClassFile{domain, size_class}));
     return *extent;
   }
   // The helper's file has not come yet. The credit that let this message come promised memory, so
   // the worker makes a file itself: about 1 ms, once per megabyte of a burst's first appearance.
+  if (!outbox.has_room()) return {};
   auto made = ipc::MemoryFile::create("ringwire-extents", ipc::kClassFileBytes);
   if (!made.ok()) return {};
   auto memory = std::make_unique<ipc::MemoryFile>(std::move(made).value());
   const std::uint32_t file = next_own_file++;
   extents.add_class_file(size_class, file, memory->data(), memory->bytes());
-  tell(OwnFile{domain, file, std::move(memory)});
+  outbox.tell(OwnFile{domain, file, std::move(memory)});
   ++counters.sync_growth;
   return extents.take(bytes).value_or(ipc::Extent{});
 }

@@ -15,6 +15,7 @@
 #include "engine/worker/hash_index.h"
 #include "engine/worker/index_pool.h"
 #include "engine/worker/messages.h"
+#include "engine/worker/outbox.h"
 #include "engine/worker/worker.h"
 #include "ring/view.h"
 
@@ -48,6 +49,15 @@ inline constexpr DurationNs kHoldNs = kSecondNs;
 inline constexpr std::uint64_t kLocalCopyBytesPerTurn = 1u << 20;
 inline constexpr DurationNs kIdleLargeNs = 3 * kSecondNs;  ///< then pooled large files go back
 inline constexpr std::uint32_t kDefaultPrefetch = 128;
+
+/// Notices that may wait in the outbox: all that can come while no command is obeyed.
+[[nodiscard]] constexpr std::size_t most_notices_waiting(const WorkerConfig& config) {
+  return kMaxChannels                                 // ChannelGone
+         + kMaxChannels                               // ChannelViolated
+         + config.in_messages                         // CancelLarge: each has asked before
+         + std::size_t{ipc::kMaxNodes} * kMaxWorkers  // SessionBroken
+         + 2;                                         // Drained; the answer to the last command
+}
 
 /// The way to one worker of one peer.
 struct Link {
@@ -111,8 +121,7 @@ struct Core {
 
   const WorkerConfig config;
   port::Port& port;
-  NoticeBox& notices;
-  std::vector<Notice> unsent_notices;  ///< the mailbox was full
+  Outbox outbox;
   TimeNs now;
   WorkerCounters counters;
 
@@ -149,11 +158,11 @@ struct Core {
   Inbound* inbound = nullptr;
   Groups* groups = nullptr;
 
-  void tell(Notice notice);
   /// The pool of a domain, made on first use (control plane only).
   ipc::ExtentPool& pool(DomainIndex domain);
   /// An extent for `bytes` from the class files, growing them on this thread when none is free
-  /// (counted). Empty only when the system has no memory. Only for bytes of a size class.
+  /// (counted). Empty only when the system has no memory, or the ring manager is so far behind that
+  /// it cannot be told of a file. Only for bytes of a size class.
   ipc::Extent take_small(DomainIndex domain, std::uint64_t bytes);
   void give_back(DomainIndex domain, const ipc::Extent& extent);
 

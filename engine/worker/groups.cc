@@ -256,7 +256,8 @@ bool Groups::same_domain(std::uint32_t in, DomainIndex domain) {
     extent = *large;
   } else if (core_.now >= next_ask_ns_) {  // one file at a time, and not each turn
     next_ask_ns_ = core_.now + kRetryNs;
-    core_.tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(total), 0});
+    static_cast<void>(
+        core_.outbox.try_tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(total), 0}));
   }
   if (extent.empty()) return false;
   std::memcpy(extent.data, message.extent.data, static_cast<std::size_t>(total));

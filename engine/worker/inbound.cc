@@ -306,6 +306,8 @@ bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* pay
     }
     return true;
   }
+  // Who cannot ask for memory now sends it back: its sender tries again.
+  if (!core_.outbox.has_room()) return false;
   // The key is kept aside until the extent is there.
   if (message.key_bytes != 0) {
     if (message.key_bytes <= message.bytes.size()) {
@@ -331,7 +333,7 @@ void Inbound::ask_large(std::uint32_t in, std::uint64_t bytes) {
   InMessage& message = core_.ins[in];
   message.large_request = std::uint64_t{message.generation} << 32 | (in + 1);
   if (large_waiting_++ == 0) large_since_ns_ = core_.now;
-  core_.tell(
+  core_.outbox.tell(
       NeedLarge{message.domain, ipc::ExtentPool::large_file_bytes(bytes), message.large_request});
 }
 
@@ -589,7 +591,7 @@ void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
 void Inbound::drop(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   if (message.large_request != 0) {
-    core_.tell(CancelLarge{message.large_request});
+    core_.outbox.tell(CancelLarge{message.large_request});
     --large_waiting_;
   }
   if (message.local) std::erase(copying_, in);

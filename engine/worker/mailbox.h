@@ -37,7 +37,7 @@ class Mailbox {
 
   /// False when full: the item is untouched.
   [[nodiscard]] bool try_push(Item& item) {
-    if (queue_.write_available() == 0) return false;
+    if (full()) return false;
     // Boost 1.74's queue copies what it holds, and items own things: so they travel by pointer.
     return queue_.push(new Item(std::move(item)));
   }
@@ -48,6 +48,8 @@ class Mailbox {
     delete taken;
     return true;
   }
+  /// The next try_push() will be refused. For the sender only.
+  [[nodiscard]] bool full() const { return queue_.write_available() == 0; }
   [[nodiscard]] bool empty() const { return queue_.read_available() == 0; }
 
  private:

@@ -93,6 +93,7 @@ std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
          (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +
          Crossing::memory_bytes(config.worker_count) +
          kMaxChannels * (sizeof(Channel) + kIndexCell) +
+         most_notices_waiting(config) * sizeof(Notice) +
          ipc::kMaxNodes * (sizeof(Node) + kMaxWorkers * kIndexCell);
 }
 
@@ -156,7 +157,8 @@ void Worker::State::on_packet(std::uint32_t index, std::span<const std::byte> pa
   link.session->on_packet(core.now, packet, events, waited_ns);
   inbound.on_events(index, events);
   if (link.session && link.session->closed()) {
-    core.tell(SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
+    core.outbox.tell(
+        SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
     end_session(index);
   }
 }
@@ -168,7 +170,8 @@ void Worker::State::run_timers() {
     link.session->on_timer(core.now, events);
     inbound.on_events(index, events);
     if (link.session->closed()) {
-      core.tell(SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
+      core.outbox.tell(
+          SessionBroken{link.node, link.remote_worker, link.session->path_swallows_large()});
       end_session(index);
     }
   }
@@ -294,12 +297,9 @@ void Worker::State::transmit_to_siblings() {
 // ---- the ring manager ---------------------------------------------------------------------------
 
 void Worker::State::obey() {
-  while (!core.unsent_notices.empty()) {
-    if (!core.notices.try_push(core.unsent_notices.front())) break;
-    core.unsent_notices.erase(core.unsent_notices.begin());
-  }
+  core.outbox.flush();
   Command command;
-  while (commands.try_pop(command)) {
+  while (core.outbox.clear() && commands.try_pop(command)) {
     core.worked = true;
     std::visit(*this, command);
     command = std::monostate{};
@@ -391,7 +391,7 @@ void Worker::State::operator()(SetPeerState& command) {
 
 void Worker::State::operator()(SetView& command) {
   core.view = std::move(command.view);
-  core.tell(ViewSeen{core.view ? core.view->epoch : 0});
+  core.outbox.tell(ViewSeen{core.view ? core.view->epoch : 0});
   outbound.reconsider();
 }
 
@@ -432,7 +432,7 @@ void Worker::State::operator()(TakeSnapshot& command) {
                                  channel.submitted, channel.delivered, !channel.active});
   }
   groups.fill(snapshot.groups);
-  core.tell(SnapshotTaken{std::move(command.snapshot)});
+  core.outbox.tell(SnapshotTaken{std::move(command.snapshot)});
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -446,8 +446,11 @@ void Worker::State::keep_house() {
   for (const auto& pool : core.pools) {
     if (!pool) continue;
     const DurationNs idle = inbound.memory_short() ? 0 : kIdleLargeNs;
-    while (const std::uint32_t file = pool->evict_idle_large(core.now - idle))
-      core.tell(ReturnFile{file});
+    while (core.outbox.has_room()) {
+      const std::uint32_t file = pool->evict_idle_large(core.now - idle);
+      if (file == 0) break;
+      core.outbox.tell(ReturnFile{file});
+    }
   }
   check_drained();
 }
@@ -459,11 +462,11 @@ void Worker::State::gather_evidence() {
     const bool silent = since != kNeverNs && core.now - since >= kEvidenceNs;
     if (silent && core.now >= link.evidence_at_ns) {
       link.evidence_at_ns = core.now + kEvidenceNs;
-      link.evidence_sent = true;
-      core.tell(PeerEvidence{link.node, link.session->last_heard_ns(), since});
+      if (core.outbox.try_tell(PeerEvidence{link.node, link.session->last_heard_ns(), since}))
+        link.evidence_sent = true;
     } else if (!silent && link.evidence_sent) {
-      link.evidence_sent = false;
-      core.tell(PeerEvidence{link.node, link.session->last_heard_ns(), kNeverNs});
+      link.evidence_sent =
+          !core.outbox.try_tell(PeerEvidence{link.node, link.session->last_heard_ns(), kNeverNs});
     }
   }
 }
@@ -475,7 +478,7 @@ void Worker::State::check_drained() {
   for (const Link& link : core.links)  // results that peers wait for are on the wire no longer
     if (link.session && (link.session->bytes_in_flight() != 0)) return;
   core.drained_told = true;
-  core.tell(Drained{});
+  core.outbox.tell(Drained{});
 }
 
 bool Worker::handed_over() const { return state_->core.handed_over; }
@@ -510,7 +513,7 @@ TimeNs Worker::next_deadline_ns() const {
 
 bool Worker::prepare_sleep() {
   State& state = *state_;
-  if (!state.commands.empty() || !state.core.unsent_notices.empty()) return false;
+  if (!state.commands.empty() || !state.core.outbox.clear()) return false;
   if (state.inbound.copying() || state.unsent_count != 0) return false;
   const WorkerConfig& config = state.core.config;
   if (config.worker_count > 1) {
