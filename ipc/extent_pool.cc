@@ -29,8 +29,18 @@ std::uint64_t step_bytes(std::size_t step) {
   return power < 2 ? std::uint64_t{1} << power : (std::uint64_t{1} << (power - 2)) * (4 + step % 4);
 }
 
-struct SizeClass {
+struct ClassFile {
   std::vector<Extent> free;  // last in, first out
+  std::uint64_t count = 0;   // 0: the slot is not in use
+  std::uint64_t bytes = 0;
+  TimeNs idle_since = 0;  // when the last extent came back
+  [[nodiscard]] bool idle() const { return free.size() == count; }
+};
+
+struct SizeClass {
+  std::vector<ClassFile> files;          // by slot
+  std::vector<std::uint16_t> with_free;  // slots; the back is taken from
+  std::uint64_t free_count = 0;
   std::uint64_t count = 0;
 };
 
@@ -49,6 +59,7 @@ struct ExtentPool::State {
   std::unordered_map<std::uint32_t, LargeFile> large;          // by file number
   std::uint64_t file_bytes = 0;
   std::uint64_t free_large_bytes = 0;
+  std::uint64_t idle_class_files = 0;  // that are not the first of their class
   std::uint64_t taken = 0;
 };
 
@@ -68,17 +79,31 @@ std::uint64_t ExtentPool::large_file_bytes(std::uint64_t bytes) {
 }
 
 void ExtentPool::add_class_file(std::uint16_t size_class, std::uint32_t number, std::byte* data,
-                                std::uint64_t bytes) {
+                                std::uint64_t bytes, TimeNs now) {
   RW_CHECK(size_class < kExtentClassBytes.size());
   SizeClass& of = state_->classes[size_class];
   const std::uint64_t extent_bytes = kExtentClassBytes[size_class];
   const std::uint64_t extent_count = bytes / extent_bytes;
-  of.count += extent_count;
-  of.free.reserve(of.count);  // give_back must not allocate
+  std::size_t slot = 0;
+  while (slot < of.files.size() && of.files[slot].count != 0) ++slot;
+  RW_CHECK(slot <= UINT16_MAX);
+  if (slot == of.files.size()) of.files.emplace_back();
+  ClassFile& file = of.files[slot];
+  file.count = extent_count;
+  file.bytes = bytes;
+  file.idle_since = now;
+  if (slot != 0) ++state_->idle_class_files;
+  file.free.reserve(extent_count);  // give_back must not allocate
   for (std::uint64_t index = extent_count; index-- > 0;) {
     const std::uint64_t offset = index * extent_bytes;
-    of.free.push_back({data + offset, extent_bytes, offset, number, size_class});
+    file.free.push_back({data + offset, extent_bytes, offset, number, size_class,
+                         static_cast<std::uint16_t>(slot)});
   }
+  of.with_free.reserve(of.files.size());
+  // Not at the back: what is in use already is taken from first.
+  of.with_free.insert(of.with_free.begin(), static_cast<std::uint16_t>(slot));
+  of.free_count += extent_count;
+  of.count += extent_count;
   state_->file_bytes += bytes;
 }
 
@@ -103,10 +128,17 @@ void ExtentPool::add_large_file(std::uint32_t number, std::byte* data, std::uint
 std::optional<Extent> ExtentPool::take(std::uint64_t bytes) {
   const std::uint16_t size_class = class_of(bytes);
   if (size_class != kLargeClass) {
-    auto& free = state_->classes[size_class].free;
-    if (free.empty()) return std::nullopt;
+    SizeClass& of = state_->classes[size_class];
+    if (of.with_free.empty()) return std::nullopt;
+    ClassFile& file = of.files[of.with_free.back()];
+    auto& free = file.free;
     const Extent extent = free.back();
-    if (!RW_MUTANT(117)) free.pop_back();
+    if (!RW_MUTANT(117)) {
+      if (file.idle() && extent.slot != 0) --state_->idle_class_files;
+      free.pop_back();
+      --of.free_count;
+      if (free.empty()) of.with_free.pop_back();
+    }
     ++state_->taken;
     return extent;
   }
@@ -129,8 +161,13 @@ void ExtentPool::give_back(const Extent& extent, TimeNs now) {
   --state_->taken;
   if (extent.size_class != kLargeClass) {
     SizeClass& of = state_->classes.at(extent.size_class);
-    RW_CHECK(of.free.size() < of.count);  // else one extent came back twice
-    of.free.push_back(extent);
+    ClassFile& file = of.files.at(extent.slot);
+    RW_CHECK(file.free.size() < file.count);  // else one extent came back twice
+    if (file.free.empty()) of.with_free.push_back(extent.slot);
+    file.free.push_back(extent);
+    ++of.free_count;
+    file.idle_since = now;
+    if (file.idle() && extent.slot != 0) ++state_->idle_class_files;
     return;
   }
   const auto at = state_->large.find(extent.file);
@@ -145,7 +182,7 @@ void ExtentPool::give_back(const Extent& extent, TimeNs now) {
 
 bool ExtentPool::runs_low(std::uint16_t size_class) const {
   const SizeClass& of = state_->classes.at(size_class);
-  return of.count == 0 || of.free.size() * 4 < of.count;
+  return of.count == 0 || of.free_count * 4 < of.count;
 }
 
 std::uint32_t ExtentPool::evict_idle_large(TimeNs idle_since) {
@@ -160,6 +197,31 @@ std::uint32_t ExtentPool::evict_idle_large(TimeNs idle_since) {
     return number;
   }
   return 0;
+}
+
+std::uint32_t ExtentPool::evict_idle_class_file(TimeNs idle_since) {
+  if (state_->idle_class_files == 0) return 0;
+  for (SizeClass& of : state_->classes) {
+    for (auto at = of.with_free.begin(); at != of.with_free.end(); ++at) {
+      ClassFile& file = of.files[*at];
+      // Slot 0 has the first file.
+      if (*at == 0 || !file.idle() || file.idle_since >= idle_since) continue;
+      if ((of.free_count - file.count) * 2 < of.count - file.count) break;
+      const std::uint32_t number = file.free.front().file;
+      of.free_count -= file.count;
+      of.count -= file.count;
+      state_->file_bytes -= file.bytes;
+      --state_->idle_class_files;
+      file = {};
+      of.with_free.erase(at);
+      return number;
+    }
+  }
+  return 0;
+}
+
+bool ExtentPool::may_shrink() const {
+  return state_->free_large_bytes != 0 || state_->idle_class_files != 0;
 }
 
 std::uint64_t ExtentPool::file_bytes() const { return state_->file_bytes; }

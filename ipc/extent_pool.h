@@ -1,7 +1,8 @@
 // The receiving memory of one worker for one trust domain (one user): small extents from size-class
 // files, large ones each in a file of its own, reused last-in first-out so that the working set
-// stays in cache. The pool never makes files itself: whoever owns it does (a helper thread, ahead
-// of need) and adds them. One thread. take/give_back are hot and O(1).
+// stays in cache and what a burst needed falls idle, to be returned. The pool never makes files
+// itself: whoever owns it does (a helper thread, ahead of need) and adds them. One thread.
+// take/give_back are hot and O(1).
 #pragma once
 
 #include <array>
@@ -27,6 +28,7 @@ struct Extent {
   std::uint64_t offset = 0;      ///< in the file
   std::uint32_t file = 0;        ///< number for Delivery::extent_file and kMap; 0 = none
   std::uint16_t size_class = 0;  ///< index, or kLargeClass
+  std::uint16_t slot = 0;        ///< the pool's own: which of its class files
   [[nodiscard]] bool empty() const { return data == nullptr; }
 };
 inline constexpr std::uint16_t kLargeClass = 0xffff;
@@ -46,7 +48,7 @@ class ExtentPool {
 
   /// Add a committed file for a size class (kClassFileBytes) or one large extent. Cold.
   void add_class_file(std::uint16_t size_class, std::uint32_t number, std::byte* data,
-                      std::uint64_t bytes);
+                      std::uint64_t bytes, TimeNs now);
   void add_large_file(std::uint32_t number, std::byte* data, std::uint64_t bytes);
 
   /// Take an extent of at least `bytes`; nothing when no file has room (add one first).
@@ -56,8 +58,12 @@ class ExtentPool {
   /// True when fewer than a quarter of the class's extents are free: time to add a file.
   [[nodiscard]] bool runs_low(std::uint16_t size_class) const;
   /// A large file unused since before `idle_since`, to be returned to the system (removed from the
-  /// pool; 0 = none). Class files stay.
+  /// pool; 0 = none).
   [[nodiscard]] std::uint32_t evict_idle_large(TimeNs idle_since);
+  /// The same for class files: the first of a class stays, and at least as much free as is taken.
+  [[nodiscard]] std::uint32_t evict_idle_class_file(TimeNs idle_since);
+  /// Whether anything is free that these return once it is idle for long enough.
+  [[nodiscard]] bool may_shrink() const;
 
   [[nodiscard]] std::uint64_t file_bytes() const;  ///< all files
   [[nodiscard]] std::uint64_t free_large_bytes() const;

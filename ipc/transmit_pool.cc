@@ -32,7 +32,8 @@ int TransmitPool::grow(AttachLink& link, std::uint64_t bytes) {
       return fail(RW_ELIMIT, "%u arena files of this channel are in use", kMaxArenaFiles);
     if (const int error = add_file(link, kClassFileBytes, number); error != RW_OK) return error;
     ++arena_files_;
-    pool_.add_class_file(size_class, number, files_.at(number).data(), kClassFileBytes);
+    pool_.add_class_file(size_class, number, files_.at(number).data(), kClassFileBytes,
+                         monotonic_ns());
     return RW_OK;
   }
   std::uint64_t file_bytes = ExtentPool::large_file_bytes(bytes);
@@ -75,17 +76,24 @@ void TransmitPool::give_back(AttachLink& link, const Extent& extent) {
 
 bool TransmitPool::evict_one(AttachLink& link, TimeNs since) {
   const std::uint32_t number = pool_.evict_idle_large(since);
-  if (number == 0) return false;
+  if (number != 0) drop(link, number);
+  return number != 0;
+}
+
+void TransmitPool::drop(AttachLink& link, std::uint32_t number) {
   const FileRequest body{.channel = channel_, .file = number, .bytes = 0};
   Datagram answer;
   // Whatever the engine says, the file is not named by us again; it forgets it with the channel.
   client_.request(link, AttachType::kDrop, std::as_bytes(std::span(&body, 1)), -1, answer);
   files_.erase(number);
-  return true;
 }
 
 void TransmitPool::trim(AttachLink& link, TimeNs since) {
   while (evict_one(link, since)) {
+  }
+  while (const std::uint32_t number = pool_.evict_idle_class_file(since)) {
+    --arena_files_;
+    drop(link, number);
   }
 }
 

@@ -38,6 +38,7 @@ class TransmitPool {
   int adopt(AttachLink& link, std::uint32_t number, const MemoryFile& file);
   int add_file(AttachLink& link, std::uint64_t bytes, std::uint32_t& number);
   bool evict_one(AttachLink& link, TimeNs since);
+  void drop(AttachLink& link, std::uint32_t number);
 
   ProgramClient& client_;
   std::uint32_t channel_;

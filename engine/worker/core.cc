@@ -54,7 +54,7 @@ ipc::Extent Core::take_small(DomainIndex domain, std::uint64_t bytes) {
   if (!made.ok()) return {};
   auto memory = std::make_unique<ipc::MemoryFile>(std::move(made).value());
   const std::uint32_t file = next_own_file++;
-  extents.add_class_file(size_class, file, memory->data(), memory->bytes());
+  extents.add_class_file(size_class, file, memory->data(), memory->bytes(), now);
   outbox.tell(OwnFile{domain, file, std::move(memory)});
   ++counters.sync_growth;
   return extents.take(bytes).value_or(ipc::Extent{});

@@ -47,7 +47,7 @@ inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
 inline constexpr DurationNs kHoldNs = kSecondNs;
 /// Local messages larger than an inline entry are copied in pieces of this size per turn.
 inline constexpr std::uint64_t kLocalCopyBytesPerTurn = 1u << 20;
-inline constexpr DurationNs kIdleLargeNs = 3 * kSecondNs;  ///< then pooled large files go back
+inline constexpr DurationNs kIdleLargeNs = 3 * kSecondNs;  ///< then pooled files go back
 inline constexpr std::uint32_t kDefaultPrefetch = 128;
 
 /// Notices that may wait in the outbox: all that can come while no command is obeyed.

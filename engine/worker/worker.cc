@@ -316,7 +316,7 @@ void Worker::State::operator()(AddExtentFile& command) {
     inbound.on_large(command.request, command.domain, command.file, command.data, command.bytes);
   } else {
     core.pool(command.domain)
-        .add_class_file(command.size_class, command.file, command.data, command.bytes);
+        .add_class_file(command.size_class, command.file, command.data, command.bytes, core.now);
   }
 }
 
@@ -447,7 +447,8 @@ void Worker::State::keep_house() {
     if (!pool) continue;
     const DurationNs idle = inbound.memory_short() ? 0 : kIdleLargeNs;
     while (core.outbox.has_room()) {
-      const std::uint32_t file = pool->evict_idle_large(core.now - idle);
+      std::uint32_t file = pool->evict_idle_large(core.now - idle);
+      if (file == 0) file = pool->evict_idle_class_file(core.now - idle);
       if (file == 0) break;
       core.outbox.tell(ReturnFile{file});
     }
@@ -502,7 +503,7 @@ TimeNs Worker::next_deadline_ns() const {
   if (state.channels.blocked() || state.groups.blocked() || state.crossing_full)
     next = std::min(next, core.now + Channels::kBlockedNapNs);
   for (const auto& pool : core.pools)
-    if (pool && pool->free_large_bytes() != 0)
+    if (pool && pool->may_shrink())
       next = std::min(next, state.inbound.memory_short() ? std::max(state.house_at_ns, core.now)
                                                          : core.now + kIdleLargeNs / 4);
   if (const TimeNs due = state.inbound.next_deadline_ns(); due != kNeverNs)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -58,7 +59,7 @@ TEST(ExtentPool, has_nothing_before_a_file_is_added) {
 TEST(ExtentPool, uses_the_last_extent_first) {
   std::vector<std::byte> memory(kClassFileBytes);
   ExtentPool pool;
-  pool.add_class_file(1, 7, memory.data(), memory.size());
+  pool.add_class_file(1, 7, memory.data(), memory.size(), 0);
   const Extent first = pool.take(2'000).value();
   EXPECT_EQ(first.file, 7u);
   EXPECT_EQ(first.data, memory.data() + first.offset);
@@ -70,10 +71,45 @@ TEST(ExtentPool, uses_the_last_extent_first) {
   EXPECT_EQ(pool.extents_taken(), 2u);
 }
 
+TEST(ExtentPool, returns_what_a_burst_needed_and_keeps_the_first_file) {
+  std::vector<std::vector<std::byte>> memory(4, std::vector<std::byte>(kClassFileBytes));
+  ExtentPool pool;
+  for (std::uint32_t file = 0; file < 4; ++file)
+    pool.add_class_file(4, file + 1, memory[file].data(), kClassFileBytes, 0);  // 15 extents each
+  std::vector<Extent> burst;
+  while (const auto extent = pool.take(66'560)) burst.push_back(*extent);
+  ASSERT_EQ(burst.size(), 60u);
+  EXPECT_FALSE(pool.may_shrink());
+  EXPECT_EQ(pool.evict_idle_class_file(1'000'000), 0u) << "all are in use";
+  for (const Extent& extent : burst) pool.give_back(extent, 100);
+  EXPECT_TRUE(pool.may_shrink());
+  EXPECT_EQ(pool.evict_idle_class_file(100), 0u) << "not idle before that time";
+  std::vector<std::uint32_t> evicted;
+  while (const std::uint32_t file = pool.evict_idle_class_file(101)) evicted.push_back(file);
+  std::sort(evicted.begin(), evicted.end());
+  EXPECT_EQ(evicted, (std::vector<std::uint32_t>{2, 3, 4}));
+  EXPECT_FALSE(pool.may_shrink());
+  EXPECT_EQ(pool.file_bytes(), kClassFileBytes);
+  pool.add_class_file(4, 9, memory[1].data(), kClassFileBytes, 200);
+  std::size_t again = 0;
+  while (pool.take(66'560)) ++again;
+  EXPECT_EQ(again, 30u) << "a freed slot is used again";
+}
+
+TEST(ExtentPool, keeps_as_much_free_as_is_taken) {
+  std::vector<std::vector<std::byte>> memory(3, std::vector<std::byte>(kClassFileBytes));
+  ExtentPool pool;
+  for (std::uint32_t file = 0; file < 3; ++file)
+    pool.add_class_file(4, file + 1, memory[file].data(), kClassFileBytes, 0);
+  for (int taken = 0; taken < 14; ++taken) ASSERT_TRUE(pool.take(66'560));
+  EXPECT_NE(pool.evict_idle_class_file(1), 0u) << "31 free of 45: 16 of 30 stay";
+  EXPECT_EQ(pool.evict_idle_class_file(1), 0u) << "1 of 15 would";
+}
+
 TEST(ExtentPool, runs_low_under_a_quarter) {
   std::vector<std::byte> memory(kClassFileBytes);
   ExtentPool pool;
-  pool.add_class_file(4, 1, memory.data(), memory.size());  // 15 extents
+  pool.add_class_file(4, 1, memory.data(), memory.size(), 0);  // 15 extents
   for (int taken = 0; taken < 11; ++taken) ASSERT_TRUE(pool.take(66'560).has_value());
   EXPECT_FALSE(pool.runs_low(4)) << "4 of 15 free";
   ASSERT_TRUE(pool.take(66'560).has_value());
@@ -115,7 +151,7 @@ TEST(ExtentPool, never_hands_one_range_out_twice) {
   std::vector<std::vector<std::byte>> files(5, std::vector<std::byte>(kClassFileBytes));
   ExtentPool pool;
   for (std::uint16_t index = 0; index < 5; ++index)
-    pool.add_class_file(index, index + 1u, files[index].data(), kClassFileBytes);
+    pool.add_class_file(index, index + 1u, files[index].data(), kClassFileBytes, 0);
   std::map<std::byte*, Extent> held;
   for (int round = 0; round < 20'000; ++round) {
     if (dice.chance(55)) {

@@ -122,6 +122,7 @@ void Node::crash() {
   leaving_.clear();
   next_channel_ = 0;
   files_.clear();
+  class_files_.clear();
   file_bytes_.clear();
   own_files_.clear();
   large_needs_.clear();
@@ -318,10 +319,16 @@ void Node::on_notice(std::uint32_t at, worker::Notice& notice) {
     });
     retry_needs();
   } else if (const auto* returned = std::get_if<worker::ReturnFile>(&notice)) {
-    large_bytes_ -= file_bytes_[returned->file];
-    stage_.trace("node %u gives a large extent back", index);
-    file_bytes_.erase(returned->file);
+    if (const auto file = file_bytes_.find(returned->file); file != file_bytes_.end()) {
+      (class_files_.erase(returned->file) != 0 ? class_bytes_ : large_bytes_) -= file->second;
+      file_bytes_.erase(file);
+    }
+    stage_.trace("node %u gives a file of extents back", index);
     files_.erase(returned->file);
+    if (const auto own = own_files_.find(returned->file); own != own_files_.end()) {
+      own_bytes_ -= own->second->bytes();
+      own_files_.erase(own);
+    }
     retry_needs();
   } else if (auto* own = std::get_if<worker::OwnFile>(&notice)) {
     own_bytes_ += own->memory->bytes();
@@ -349,13 +356,14 @@ void Node::add_file(std::uint32_t at, std::uint16_t size_class, std::uint64_t by
   auto& data = files_[number];
   data.reset(new std::byte[bytes]);
   file_bytes_[number] = bytes;
+  if (size_class != ipc::kLargeClass) class_files_.insert(number);
   (size_class == ipc::kLargeClass ? large_bytes_ : class_bytes_) += bytes;
   command(at, worker::AddExtentFile{domain, number, data.get(), bytes, size_class, request});
 }
 
 void Node::retry_needs() {
-  // Files of small extents have a budget of their own here: they are never given back, so that in
-  // one with the large ones they would keep those out for ever.
+  // Files of small extents have a budget of their own here: they are given back only when idle, so
+  // that in one with the large ones they would keep those out.
   const std::uint64_t class_bound =
       (workers_.size() * ipc::kExtentClassBytes.size() + kMoreClassFiles) * ipc::kClassFileBytes;
   while (!class_needs_.empty() && class_bytes_ + ipc::kClassFileBytes <= class_bound) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -156,6 +157,7 @@ class Node final : public Manager::Host {
 
   std::map<std::uint32_t, std::unique_ptr<std::byte[]>> files_;
   std::map<std::uint32_t, std::uint64_t> file_bytes_;
+  std::set<std::uint32_t> class_files_;
   std::map<std::uint32_t, std::unique_ptr<ipc::MemoryFile>> own_files_;
   std::uint32_t next_file_ = 1;
   std::uint64_t class_bytes_ = 0;
