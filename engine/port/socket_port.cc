@@ -15,6 +15,7 @@
 #include "base/endpoint_text.h"
 #include "engine/port/destination_table.h"
 #include "engine/port/packet_pool.h"
+#include "engine/port/socket_address.h"
 
 namespace ringwire::port {
 namespace {
@@ -44,38 +45,6 @@ struct alignas(cmsghdr) ControlSpace {
   std::array<char, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(timespec))> bytes;
 };
 
-sockaddr_storage to_sockaddr(const Endpoint& endpoint) {
-  sockaddr_storage storage{};
-  if (endpoint.is_ipv4()) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(endpoint.port);
-    std::memcpy(&address.sin_addr, endpoint.address.data() + 12, 4);
-    std::memcpy(&storage, &address, sizeof address);
-  } else {
-    sockaddr_in6 address{};
-    address.sin6_family = AF_INET6;
-    address.sin6_port = htons(endpoint.port);
-    std::memcpy(&address.sin6_addr, endpoint.address.data(), 16);
-    std::memcpy(&storage, &address, sizeof address);
-  }
-  return storage;
-}
-
-Endpoint to_endpoint(const sockaddr_in6& storage) {
-  Endpoint endpoint;
-  if (storage.sin6_family == AF_INET) {
-    sockaddr_in address{};
-    std::memcpy(&address, &storage, sizeof address);
-    std::array<std::uint8_t, 4> octets{};
-    std::memcpy(octets.data(), &address.sin_addr, 4);
-    return endpoint_of_ipv4(octets, ntohs(address.sin_port));
-  }
-  std::memcpy(endpoint.address.data(), &storage.sin6_addr, 16);
-  endpoint.port = ntohs(storage.sin6_port);
-  return endpoint;
-}
-
 bool set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
@@ -85,34 +54,6 @@ void ask_for_buffer(int fd, int forced_name, int plain_name, std::uint32_t bytes
   const int value = static_cast<int>(std::min<std::uint32_t>(bytes, 1U << 30));
   if (!set_option(fd, SOL_SOCKET, forced_name, value))
     set_option(fd, SOL_SOCKET, plain_name, value);
-}
-
-PortError system_error(int error, const std::string& what) {
-  PortErrorCode code = PortErrorCode::kSystem;
-  std::string hint;
-  switch (error) {
-    case EADDRINUSE:
-      code = PortErrorCode::kAddressInUse;
-      hint = "; another process receives there, choose another UDP port";
-      break;
-    case EADDRNOTAVAIL:
-      code = PortErrorCode::kAddressNotAvailable;
-      hint = "; the address must be one of this machine's";
-      break;
-    case EACCES:
-    case EPERM:
-      code = PortErrorCode::kPermission;
-      hint = "; UDP ports below 1024 need a privilege";
-      break;
-    case EAFNOSUPPORT:
-    case EPROTONOSUPPORT:
-      code = PortErrorCode::kUnsupported;
-      hint = "; the kernel has no such address family";
-      break;
-    default:
-      break;
-  }
-  return {code, error, "cannot " + what + ": " + std::strerror(error) + hint};
 }
 
 PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
