@@ -37,7 +37,12 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
       return bytes;
     }
   }
-  if (!fragments) return 0;
+  if (!fragments) {
+    // What was lost is not wanted any more: no silence of the peer means anything.
+    if (sent.oldest() == sent.next_number() && !items && !sender.has_fragments())
+      unanswered_since = kNeverNs;
+    return 0;
+  }
   mixed_in_a_row = 0;
   return write_bulk(packet, gather);
 }

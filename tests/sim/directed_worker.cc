@@ -22,12 +22,35 @@ WorldOptions more_channels_than_windows() {
   return options;
 }
 
+/// What is given up while its fragments are lost is not sent again, and no answer to it is awaited:
+/// the peer is not suspected for its silence.
+WorldOptions given_up_while_packets_are_lost() {
+  WorldOptions options;
+  options.servers = 2;
+  options.clients = 2;
+  options.secondaries = 0;
+  options.messages = 60;
+  options.window = 1;
+  options.pause_ns = kSecondNs;
+  options.large_chance = 1;
+  options.large_bytes = 2'000'000;
+  options.call_chance = 0;
+  options.cancel_chance = 0.7;
+  options.bytes_per_s = 60'000'000;
+  options.nobody_ails = true;
+  options.safety_ns = 60 * kSecondNs;
+  options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.2});
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> worker_worlds() {
   return {
       {"more_channels_than_windows", "and nobody waits for an elder that is forgotten",
        more_channels_than_windows()},
+      {"given_up_while_packets_are_lost", "and nobody is suspected for it",
+       given_up_while_packets_are_lost()},
   };
 }
 

@@ -56,20 +56,42 @@ struct Flow : ::testing::Test {
   std::vector<std::byte> extent = std::vector<std::byte>(kLarge);
   TimeNs now = kSecondNs;
 
-  void offer(std::uint64_t sequence, std::uint64_t bytes = kLarge) {
+  MessageNumber offer(std::uint64_t sequence, std::uint64_t bytes = kLarge) {
     OutgoingMessage message;
     message.header.id = {{1, 2}, 1, sequence};
     message.header.payload_bytes = bytes;
     message.header.level = Level::kProcessed;
     message.payload = payload.data();
     MessageNumber number{};
-    ASSERT_EQ(sender.session.send(message, number), SendVerdict::kTaken);
+    EXPECT_EQ(sender.session.send(message, number), SendVerdict::kTaken);
+    return number;
   }
   static std::size_t bulk_count(const std::vector<Packet>& packets) {
     return static_cast<std::size_t>(
         std::count_if(packets.begin(), packets.end(), [](const Packet& at) { return at.bulk(); }));
   }
 };
+
+// W-52: nothing is under way and nothing waits, so that no silence of the peer means anything.
+TEST_F(Flow, what_was_lost_and_is_not_wanted_any_more_leaves_nothing_unanswered) {
+  const auto exchange = [this] {
+    for (const Packet& packet : sender.send_all(now))
+      for (const MessageNumber number : receiver.take(now, packet))
+        receiver.session.accept(number, extent.data());
+    for (const Packet& packet : receiver.send_all(now)) sender.take(now, packet);
+    now += 100'000;
+    if (sender.session.next_deadline_ns() <= now) sender.session.on_timer(now, sender.events);
+    if (receiver.session.next_deadline_ns() <= now) receiver.session.on_timer(now, receiver.events);
+  };
+  const MessageNumber number = offer(1);
+  exchange();
+  ASSERT_GT(bulk_count(sender.send_all(now)), 0U);  // and none arrives
+  EXPECT_NE(sender.session.unanswered_since_ns(), kNeverNs);
+  sender.session.withdraw(number);
+  for (int step = 0; step < 1'000; ++step) exchange();
+  EXPECT_EQ(sender.session.bytes_in_flight(), 0U);
+  EXPECT_EQ(sender.session.unanswered_since_ns(), kNeverNs);
+}
 
 // W-20
 TEST_F(Flow, bulk_packets_are_acknowledged_by_the_sixteen_or_when_their_sender_waits) {
