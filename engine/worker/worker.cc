@@ -116,12 +116,13 @@ bool Worker::turn(TimeNs now) {
   state.channels.poll();
   state.inbound.copy_some();
   state.groups.dispatch();
+  // Before what it turns away is sent elsewhere: no later turn may come for that.
+  state.keep_house();
   state.outbound.on_time();
   state.outbound.pump();
   state.channels.flush();
   state.transmit_to_siblings();
   state.transmit();
-  state.keep_house();
   ++core.counters.turns;
   if (core.worked) ++core.counters.busy_turns;
   return core.worked;

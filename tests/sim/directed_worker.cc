@@ -43,6 +43,21 @@ WorldOptions given_up_while_packets_are_lost() {
   return options;
 }
 
+/// What nobody comes for goes elsewhere, also when nothing else wakes the engine any more.
+WorldOptions turned_away_while_all_sleep() {
+  WorldOptions options;
+  options.servers = 3;
+  options.clients = 1;
+  options.local_clients = true;
+  options.barren_node = 0;
+  options.messages = 60;
+  options.window = 4;
+  options.large_chance = 0;
+  options.program_grace_ns = 200 * kMs;
+  options.safety_ns = 100 * kMs;
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> worker_worlds() {
@@ -51,6 +66,7 @@ std::vector<Directed> worker_worlds() {
        more_channels_than_windows()},
       {"given_up_while_packets_are_lost", "and nobody is suspected for it",
        given_up_while_packets_are_lost()},
+      {"turned_away_while_all_sleep", "and sent elsewhere at once", turned_away_while_all_sleep()},
   };
 }
 
