@@ -22,6 +22,23 @@ WorldOptions more_channels_than_windows() {
   return options;
 }
 
+/// Nothing fails and nothing is lost: that memory takes its time is no reason to send again.
+WorldOptions memory_comes_slowly() {
+  WorldOptions options;
+  options.servers = 2;
+  options.clients = 2;
+  options.messages = 12;
+  options.window = 3;
+  options.large_chance = 1;
+  options.large_bytes = 6'000'000;
+  options.call_chance = 0.3;
+  options.commit_ns_per_mib = 300 * kMs;
+  options.nothing_repeats = true;
+  options.nobody_ails = true;
+  options.safety_ns = 60 * kSecondNs;
+  return options;
+}
+
 /// What is given up while its fragments are lost is not sent again, and no answer to it is awaited:
 /// the peer is not suspected for its silence.
 WorldOptions given_up_while_packets_are_lost() {
@@ -64,6 +81,7 @@ std::vector<Directed> worker_worlds() {
   return {
       {"more_channels_than_windows", "and nobody waits for an elder that is forgotten",
        more_channels_than_windows()},
+      {"memory_comes_slowly", "and nothing is sent twice for that", memory_comes_slowly()},
       {"given_up_while_packets_are_lost", "and nobody is suspected for it",
        given_up_while_packets_are_lost()},
       {"turned_away_while_all_sleep", "and sent elsewhere at once", turned_away_while_all_sleep()},

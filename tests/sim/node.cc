@@ -126,6 +126,7 @@ void Node::crash() {
   file_bytes_.clear();
   own_files_.clear();
   large_needs_.clear();
+  commits_.clear();
   class_needs_.clear();
   class_bytes_ = large_bytes_ = own_bytes_ = 0;
 }
@@ -189,6 +190,7 @@ TimeNs Node::next_ns() const {
   if (!alive) return restart_at;
   TimeNs next = manager_due_;
   if (!arrivals_.empty()) next = stage_.now;
+  if (!commits_.empty()) next = std::min(next, commits_.front().ready_at);
   for (const WorkerSlot& slot : workers_) next = std::min(next, slot.due);
   return std::max(next, paused_until_);
 }
@@ -206,6 +208,11 @@ bool Node::run() {
     did = true;
     manager_->run(local_now());
     manager_due_ = std::max(clock.world(manager_->next_deadline_ns()), stage_.now + kMicrosecondNs);
+  }
+  while (!commits_.empty() && commits_.front().ready_at <= stage_.now) {
+    did = true;
+    command(commits_.front().worker, commits_.front().file);
+    commits_.pop_front();
   }
   for (std::uint32_t worker = 0; worker < workers_.size(); ++worker) {
     if (workers_[worker].due > stage_.now) continue;
@@ -358,7 +365,11 @@ void Node::add_file(std::uint32_t at, std::uint16_t size_class, std::uint64_t by
   file_bytes_[number] = bytes;
   if (size_class != ipc::kLargeClass) class_files_.insert(number);
   (size_class == ipc::kLargeClass ? large_bytes_ : class_bytes_) += bytes;
-  command(at, worker::AddExtentFile{domain, number, data.get(), bytes, size_class, request});
+  const worker::AddExtentFile file{domain, number, data.get(), bytes, size_class, request};
+  const DurationNs per_mib = stage_.options.commit_ns_per_mib;
+  if (size_class != ipc::kLargeClass || per_mib == 0) return command(at, file);
+  const TimeNs begin = commits_.empty() ? stage_.now : commits_.back().ready_at;
+  commits_.push_back({begin + per_mib * static_cast<DurationNs>(bytes >> 10) / 1'024, at, file});
 }
 
 void Node::retry_needs() {

@@ -125,6 +125,12 @@ class Node final : public Manager::Host {
     std::uint32_t worker = 0;
     worker::NeedLarge need;
   };
+  /// A large extent whose memory is being committed; the node's helper does one after another.
+  struct Commit {
+    TimeNs ready_at = 0;
+    std::uint32_t worker = 0;
+    worker::AddExtentFile file;
+  };
 
   ControlNet::End dial(std::uint32_t node) override;
   void send(ControlNet::End end, std::span<const std::byte> bytes) override;
@@ -164,6 +170,7 @@ class Node final : public Manager::Host {
   std::uint64_t large_bytes_ = 0;
   std::uint64_t own_bytes_ = 0;
   std::deque<LargeNeed> large_needs_;
+  std::deque<Commit> commits_;
   std::deque<std::pair<std::uint32_t, worker::NeedClassFile>> class_needs_;
 
   std::vector<std::unique_ptr<worker::WorkerSnapshot>> snapshots_;

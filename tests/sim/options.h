@@ -83,6 +83,7 @@ struct WorldOptions {
   bool stuck_service = false;       ///< consumers of service 1 stand still until the world heals
   bool only_loss = false;           ///< no other fault: what is sent again is compared with it
   bool ends_before_heal = false;    ///< the faults in it leave a way for everything
+  bool nothing_repeats = false;     ///< every message is done at its first attempt
   bool nobody_ails = false;         ///< its faults are too small for anybody to be suspected
   double late_chance = 0;  ///< per turn: a program acts late, perhaps as its engine falls asleep
   std::int32_t barren_node = -1;  ///< nobody ever serves there
@@ -95,6 +96,7 @@ struct WorldOptions {
   std::uint32_t max_deliveries = 1'000;
   std::uint32_t max_packet_bytes = 8'944;
   std::uint64_t memory_bytes = 64u << 20;  ///< for received messages, per node
+  DurationNs commit_ns_per_mib = 0;        ///< until a large extent can be used, one after another
   DurationNs program_grace_ns = 2 * kSecondNs;
   DurationNs heartbeat_ns = 100 * kMillisecondNs;
 

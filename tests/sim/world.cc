@@ -236,6 +236,12 @@ void World::settle_down() {
   if (!oracle_.violations().empty()) return;
   oracle_.at_end(stage_.engines_died);
   if (options_.only_loss) check_repeats();
+  if (options_.nothing_repeats)
+    for (const auto& node : stage_.nodes)
+      for (const auto& snapshot : node->snapshots())
+        if (snapshot->counters.retried != 0)
+          oracle_.violation("node " + std::to_string(node->index) + " made " +
+                            std::to_string(snapshot->counters.retried) + " attempts too many");
   check_idle();
 }
 
