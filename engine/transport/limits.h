@@ -55,10 +55,6 @@ inline constexpr unsigned kSmallArrived = 4;
 /// Wire: larger payloads are announced and flow only after a grant. About one bandwidth-delay
 /// product of 10 Gbit/s at 50 us.
 inline constexpr std::uint64_t kUnscheduledBytes = 64 * 1024;
-/// Wire: of one announced message per session so much may go ahead of its grant. 0, none: 128 KiB
-/// saved a round trip, but messages of 256 MiB, whose memory takes long to commit, were sent again
-/// and again until they had it (docs/decisions/0005).
-inline constexpr std::uint64_t kEarlyBytes = 0;
 /// Wire: fragments are cut at multiples of this, a multiple of 16 so that copies stay aligned.
 [[nodiscard]] constexpr std::uint32_t fragment_bytes(std::uint32_t max_packet_bytes) {
   return (max_packet_bytes -

@@ -13,7 +13,6 @@ using wire::ItemType;
 Receiver::Receiver(const SessionConfig& config)
     : numbers_(config.message_slots),
       fragment_bytes_(fragment_bytes(config.max_packet_bytes)),
-      early_fragments_(kEarlyBytes / fragment_bytes_),
       grant_fragments_(std::max(static_cast<std::uint32_t>(kGrantWindowBytes / fragment_bytes_),
                                 kMinGrantFragments)),
       max_reply_slots_(reply_slots(config.message_slots)),
@@ -216,10 +215,9 @@ Receiver::Placement Receiver::place(std::uint32_t number, std::uint64_t fragment
   const std::int32_t order = numbers_.compare(numbers_.generation_of(number), slot.generation);
   if (order > 0) return {ItemVerdict::kNotYet, nullptr};
   if (order < 0) return {};
-  if (slot.phase == Phase::kOpened) {
-    const bool early = !slot.announced || fragment < early_fragments_;
-    return {early ? ItemVerdict::kNotYet : ItemVerdict::kViolation, nullptr};
-  }
+  // Nothing of an announced message goes ahead of its grant (W-14).
+  if (slot.phase == Phase::kOpened)
+    return {slot.announced ? ItemVerdict::kViolation : ItemVerdict::kNotYet, nullptr};
   if (slot.phase != Phase::kReceiving) return {};
   if (fragment >= slot.fragment_count) return {ItemVerdict::kViolation, nullptr};
   const std::uint64_t offset = fragment * fragment_bytes_;

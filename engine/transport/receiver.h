@@ -139,7 +139,6 @@ class Receiver {
 
   MessageNumbers numbers_;
   std::uint32_t fragment_bytes_;
-  std::uint64_t early_fragments_;
   std::uint32_t grant_fragments_;
   std::uint32_t max_reply_slots_;
   std::uint32_t max_window_messages_;

@@ -12,7 +12,6 @@ using wire::ItemType;
 Sender::Sender(const SessionConfig& config)
     : numbers_(config.message_slots),
       fragment_bytes_(fragment_bytes(config.max_packet_bytes)),
-      early_fragments_(kEarlyBytes / fragment_bytes_),
       body_bytes_(config.max_packet_bytes - wire::kFrameOverheadBytes),
       max_reply_slots_(reply_slots(config.message_slots)),
       slots_(config.message_slots),
@@ -107,11 +106,6 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
   if (!small) {
     slot.fragment_count = (header.payload_bytes - 1) / fragment_bytes_ + 1;
     slot.granted = announced ? 0 : slot.fragment_count;
-    // W-14: only one, so that a receiver without memory has little to throw away.
-    if (announced && early_ == kNoIndex) {
-      early_ = index;
-      slot.granted = std::min(early_fragments_, slot.fragment_count);
-    }
   }
   slot.attachment = attachments_.acquire(header.id.attachment);
   if (!header.in_reply_to.attachment.empty())
@@ -164,14 +158,11 @@ bool Sender::on_grant(const wire::GrantItem& grant) {
   if (order > 0) return false;
   if (order < 0 || !slot.active) return true;
   if (!slot.announced || !slot.sent || grant.fragments > slot.fragment_count) return false;
-  if (slot.ended || slot.withdrawn || grant.fragments <= slot.confirmed ||
-      (RW_MUTANT(30) && slot.confirmed > 0))
+  if (slot.ended || slot.withdrawn || grant.fragments <= slot.granted ||
+      (RW_MUTANT(30) && slot.granted > 0))
     return true;
-  const std::uint32_t index = index_of(slot);
-  if (early_ == index) early_ = kNoIndex;
-  slot.confirmed = grant.fragments;
-  slot.granted = std::max(slot.granted, slot.confirmed);
-  if (slot.bulk.list == 0 && slot.next_fragment < slot.granted) large_.push_back(slots_, index);
+  slot.granted = grant.fragments;
+  if (slot.bulk.list == 0) large_.push_back(slots_, index_of(slot));
   return true;
 }
 
@@ -217,22 +208,14 @@ void Sender::on_withdraw_lost(std::uint32_t number) {
   if (!RW_MUTANT(35)) withdraw_.push_back(slots_, index_of(*slot));
 }
 
-bool Sender::on_fragment_lost(std::uint32_t number, std::uint64_t fragment) {
+void Sender::on_fragment_lost(std::uint32_t number, std::uint64_t fragment) {
   Slot* slot = find(number);
-  if (slot == nullptr || slot->ended || slot->withdrawn) return true;
-  if (slot->announced && fragment >= slot->confirmed) {
-    // The receiver had no place for it yet: it goes again, from there on, with the grant.
-    slot->next_fragment = std::min(slot->next_fragment, fragment);
-    slot->granted = slot->confirmed;
-    large_.remove(slots_, index_of(*slot));
-    return false;
-  }
+  if (slot == nullptr || slot->ended || slot->withdrawn) return;
   // Cannot overflow: new fragments are sent only while this is empty, and every entry was in the
   // ring of sent packets, which is as large.
   RW_CHECK(lost_count_ < lost_.size());
   slot->lossy = true;
   lost_[(lost_head_ + lost_count_++) % lost_.size()] = {fragment, number};
-  return true;
 }
 
 bool Sender::has_items() const {
@@ -283,7 +266,7 @@ bool Sender::write_header(Slot& slot, ByteWriter& writer, SentPackets& sent) {
   if (!slot.sent) {
     slot.sent = true;
     ++messages_sent;
-    if (slot.granted > 0) (slot.announced ? large_ : middle_).push_back(slots_, index);
+    if (slot.granted > 0) middle_.push_back(slots_, index);  // the announced wait for a grant
   }
   return true;
 }
@@ -402,7 +385,6 @@ void Sender::unlink(Slot& slot) {
     list->remove(slots_, index);
   middle_.remove(slots_, index);
   large_.remove(slots_, index);
-  if (early_ == index) early_ = kNoIndex;
 }
 
 void Sender::end(Slot& slot, Ending ending, Reason reason, bool as_sent) {

@@ -35,8 +35,7 @@ class Sender {
   void on_header_acked(std::uint32_t number);
   void on_header_lost(std::uint32_t number);
   void on_withdraw_lost(std::uint32_t number);
-  /// False if it was sent ahead of any grant: that it was not taken in says nothing of the path.
-  bool on_fragment_lost(std::uint32_t number, std::uint64_t fragment);
+  void on_fragment_lost(std::uint32_t number, std::uint64_t fragment);
 
   // --- output ---
   [[nodiscard]] bool has_items() const;
@@ -71,7 +70,6 @@ class Sender {
     std::uint64_t fragment_count = 0;  ///< 0: small
     std::uint64_t next_fragment = 0;   ///< of those never sent
     std::uint64_t granted = 0;         ///< fragments that may flow
-    std::uint64_t confirmed = 0;       ///< announced: as the newest GRANT says
     std::uint32_t generation = 0;
     std::uint32_t cookie = 0;
     std::uint32_t charge_bytes = 0;
@@ -129,7 +127,6 @@ class Sender {
 
   MessageNumbers numbers_;
   std::uint32_t fragment_bytes_;
-  std::uint64_t early_fragments_;
   std::size_t body_bytes_;
   std::uint32_t max_reply_slots_;
   std::vector<Slot> slots_;
@@ -154,7 +151,6 @@ class Sender {
   std::uint32_t turns_ = 0;
   std::uint32_t since_announced_ = 0;  ///< bulk packets since one of an announced message
   std::uint32_t fail_cursor_ = 0;
-  std::uint32_t early_ = kNoIndex;  ///< the announced message whose fragments go ahead of its grant
   bool refused_slot_ = false;
   bool wake_refused_ = false;  ///< a kCredit event is due
 };

@@ -291,13 +291,10 @@ void Session::State::lose(std::uint64_t number, bool by_time_out) {
   const SentPacket packet = sent.packet(number);
   ++counters.packets_lost;
   counters.bytes_retransmitted += packet.bytes;
-  bool of_path = true;  // else it arrived, and there was no memory for it yet
+  if (packet.bytes > kMinPacketBytes) note_large_lost(number);
   if (packet.bulk) {
-    of_path = RW_MUTANT(11) || sender.on_fragment_lost(packet.message, packet.fragment);
-    if (!of_path) congestion.on_spurious();
-  }
-  if (of_path && packet.bytes > kMinPacketBytes) note_large_lost(number);
-  if (!packet.bulk) {
+    if (!RW_MUTANT(11)) sender.on_fragment_lost(packet.message, packet.fragment);
+  } else {
     for (std::uint32_t index = 0; index < packet.item_count; ++index) {
       const SentItem item = sent.item(packet, index);
       switch (item.kind) {

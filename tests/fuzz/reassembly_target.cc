@@ -167,7 +167,7 @@ class Story {
   };
   Expected expect(const Twin& twin, std::uint64_t index, std::uint64_t bytes) const {
     if (twin.whole || twin.gone) return {};
-    if (!twin.extent) return {twin.announced && index >= kEarlyBytes / kFragmentBytes, false};
+    if (!twin.extent) return {twin.announced, false};
     if (index >= twin.fragments) return {true, false};
     const std::uint64_t right =
         std::min<std::uint64_t>(kFragmentBytes, twin.bytes - index * kFragmentBytes);
