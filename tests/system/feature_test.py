@@ -127,7 +127,6 @@ class Programs(Cluster):
             self.assertEqual((sent["ending"], sent["level"]), ("done", level))
         stopped.kill()
 
-
     def test_memory_of_a_large_message_is_free_though_its_reader_sleeps(self):
         def held_bytes():
             """Of the engine's files that the server program still has open."""
@@ -139,6 +138,23 @@ class Programs(Cluster):
         self.send("--key", "k", "--service", "large", data=bytes(80_000_000))
         await_true(lambda: held_bytes() < 1_000_000, "its pages are free")
         reader.kill()
+
+
+class ColdMemory(Cluster):
+    """No engine has received anything yet: memory for what comes has to be committed first."""
+
+    servers, secondaries = 2, 1
+
+    def test_a_large_message_is_sent_once_however_long_its_memory_takes(self):
+        for name in self.world.servers:
+            self.world.serve(name, "--sink", "--service", "large")
+        path = self.world.file("large.bin", 300_000_000)
+        self.send("--key", "k", "--service", "large", str(path))
+        counted = [self.world.status(name)["messages"] for name in self.world.ports]
+        sums = {what: sum(one[what] for one in counted)
+                for what in ("taken", "done", "retried", "received", "delivered", "duplicates")}
+        self.assertEqual(sums, {"taken": 1, "done": 1, "retried": 0, "received": 1,
+                                "delivered": 1, "duplicates": 0})
 
 
 class RandomDelivery(Cluster):
