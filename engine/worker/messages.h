@@ -3,6 +3,7 @@
 // fragment until the release). Fixed size, pooled, named by index and generation. Hot; one thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -75,6 +76,24 @@ struct OutMessage {
   void reset();  ///< everything but the generation
 };
 
+/// Rank of a slot's replica (or index of a member) as a bit of OutMessage::tried; ranks past the
+/// last bit share it, which only makes a retry come round sooner.
+[[nodiscard]] inline std::uint16_t tried_bit(std::size_t rank) {
+  return static_cast<std::uint16_t>(1u << std::min<std::size_t>(rank, 15));
+}
+
+/// On its way to a node.
+[[nodiscard]] inline bool active(const OutMessage& message) {
+  return message.state == OutState::kQueued || message.state == OutState::kSending ||
+         message.state == OutState::kLocal;
+}
+
+/// It may go to one node only.
+[[nodiscard]] inline bool fixed(const OutMessage& message) {
+  return message.parent != kNone || message.target == ipc::TargetKind::kNode ||
+         message.target == ipc::TargetKind::kOrigin;
+}
+
 enum class InState : std::uint8_t {
   kFree,
   kReceiving,   ///< not all bytes are here
@@ -107,8 +126,8 @@ struct InMessage {
   std::uint32_t deliveries = 0;
   std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
   TimeNs held_since_ns = 0;
-  std::uint64_t large_request = 0;    ///< a NeedLarge under way
-  std::uint64_t copied_bytes = 0;     ///< local large messages are copied piece by piece
+  std::uint64_t large_request = 0;  ///< a NeedLarge under way
+  std::uint64_t copied_bytes = 0;   ///< local large messages are copied piece by piece
   DomainIndex domain = 0;
   ipc::Extent extent;
   ipc::Extent key_extent;      ///< a long key, kept while the extent is still to come

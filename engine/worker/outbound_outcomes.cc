@@ -1,0 +1,303 @@
+#include "engine/worker/outbound.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/mutant.h"
+#include "engine/worker/channels.h"
+#include "engine/worker/inbound.h"
+
+namespace ringwire::worker {
+
+void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
+  if (cookie >= core_.flights.capacity()) return;
+  const std::uint32_t out = core_.flights[cookie].out;
+  core_.flights.give_back(cookie);
+  if (out == kNone) {
+    ++core_.counters.late_outcomes;
+    return;
+  }
+  OutMessage& message = core_.outs[out];
+  message.flight = kNone;
+  if (message.state == OutState::kReplied) {
+    --core_.channels[message.channel].replied;
+    return give_back(out);
+  }
+  if (ending == Ending::kUnknown && reason == Reason::kSessionLost && !RW_MUTANT(90))
+    message.maybe_handed = true;
+  if (reason == Reason::kSessionLost && !RW_MUTANT(69)) {
+    if (message.cancel_asked || message.header.level == Level::kNone)
+      return ended(out, ending, message.cancel_asked ? Reason::kCancelled : reason);
+    lost_.push_back(out);  // its elders may come later in this batch: routed in order at its end
+    message.state = OutState::kWaiting;
+    message.waiting_for = Reason::kDown;
+    message.link = {};
+    return;
+  }
+  if (ending == Ending::kDone && reason == Reason::kReplyFollows) return await_reply(out);
+  if (ending == Ending::kUnknown && reason == Reason::kNoConsumer) {
+    // A program had it and went away, and no other came: it may go to another node, flagged.
+    message.maybe_handed = true;
+    ending = Ending::kFailed;
+  }
+  if (ending == Ending::kFailed && !message.cancel_asked) return turned_away(out, reason);
+  ended(out, ending, reason);
+}
+
+void Outbound::on_sent(std::uint32_t cookie) { on_result(cookie, Ending::kDone, Reason::kNone); }
+
+void Outbound::on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending,
+                               Reason reason) {
+  OutMessage& message = core_.outs[out];
+  if (message.generation != generation || message.state != OutState::kLocal) {
+    ++core_.counters.late_outcomes;
+    return;
+  }
+  message.local_in = kNone;
+  if (ending == Ending::kDone && reason == Reason::kReplyFollows) return await_reply(out);
+  if (ending == Ending::kUnknown && reason == Reason::kNoConsumer) {
+    message.maybe_handed = true;
+    ending = Ending::kFailed;
+  }
+  if (ending == Ending::kFailed) return turned_away(out, reason);
+  ended(out, ending, reason);
+}
+
+/// The request was processed; its answer comes as a message of its own.
+void Outbound::await_reply(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  // Nobody is there to take an answer, or none can come.
+  if ((message.header.flags & wire::kCall) == 0 || core_.channels[message.channel].removing)
+    return ended(out, Ending::kDone, Reason::kNone);
+  if (RW_MUTANT(109)) return ended(out, Ending::kDone, Reason::kNone);
+  message.state = OutState::kAwaitReply;
+  leave_chain(out);
+}
+
+void Outbound::abandon_calls(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  for (std::uint32_t out = channel.outstanding.front(); out != kNone;) {
+    const std::uint32_t next = core_.outs[out].channel_link.next;
+    if (core_.outs[out].state == OutState::kAwaitReply)
+      ended(out, Ending::kDone, Reason::kNone);  // it was processed; its caller is gone
+    out = next;
+  }
+}
+
+void Outbound::turned_away(std::uint32_t out, Reason reason) {
+  OutMessage& message = core_.outs[out];
+  recall_newer(out);
+  switch (reason) {
+    case Reason::kNoConsumer:
+    case Reason::kNotServing:
+    case Reason::kShutdown:
+    case Reason::kUnprocessed: {
+      if (fixed(message)) {
+        if (message.no_wait || message.parent != kNone || reason == Reason::kShutdown)
+          return ended(out, Ending::kFailed, reason);
+        return wait(out, reason, kRetryNs);
+      }
+      const ring::View* view = core_.view.get();
+      if (view != nullptr) {
+        const bool random =
+            message.target == ipc::TargetKind::kRandom || view->type == ring::ClusterType::kRandom;
+        if (random) {
+          for (std::size_t at = 0; at < view->members.size(); ++at)
+            if (view->members[at].node_index == message.node) message.tried |= tried_bit(at);
+        } else {
+          const auto replicas = view->replicas_of(message.slot);
+          for (std::size_t rank = 0; rank < replicas.size(); ++rank)
+            if (view->members[replicas[rank]].node_index == message.node)
+              message.tried |= tried_bit(rank);
+        }
+      }
+      message.state = OutState::kWaiting;
+      if (message.chain_older != kNone) {
+        // It may go only where its elder is: there again, but later.
+        const OutMessage& elder = core_.outs[message.chain_older];
+        if (active(elder) && elder.node == message.node) {
+          message.tried = 0;
+          return wait(out, reason, kRetryNs);
+        }
+      }
+      const std::uint32_t node = choose(message);
+      if (node != ipc::kNoNode) return send_to(out, node);
+      message.tried = 0;
+      return wait(out, reason, kRetryNs);
+    }
+    case Reason::kQueueFull:
+    case Reason::kNoMemory:
+      if (core_.config.reject_when_full || RW_MUTANT(98))
+        return ended(out, Ending::kFailed, reason);
+      return wait(out, reason, kRetryNs);
+    case Reason::kStale:
+      return ended(out, Ending::kUnknown, reason);
+    default:
+      return ended(out, Ending::kFailed, reason);
+  }
+}
+
+void Outbound::complete_call(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  const bool with_session = message.state == OutState::kSending && !message.cancel_asked;
+  if (!with_session) recall(out);
+  ++core_.counters.done;
+  --core_.counters.in_flight_now;
+  message.counted = false;
+  leave_chain(out);
+  if (!with_session) return free(out);
+  // The request's own result says nothing new, and comes when it likes; until then the session may
+  // read the request.
+  leave_books(out);
+  if (RW_MUTANT(114)) return give_back(out);
+  ++core_.channels[message.channel].replied;
+  message.state = OutState::kReplied;
+}
+
+std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) const {
+  const std::uint32_t out = core_.out_by_sequence.find(Core::sequence_key(channel, sequence));
+  if (out == kNone) return kNone;
+  const OutMessage& message = core_.outs[out];
+  const bool open = message.state != OutState::kFree &&
+                    (message.state != OutState::kEnded || RW_MUTANT(106)) &&
+                    message.state != OutState::kParent;
+  return open && message.channel == channel && message.header.id.sequence == sequence &&
+                 (message.header.flags & wire::kCall) != 0
+             ? out
+             : kNone;
+}
+
+void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
+  OutMessage& message = core_.outs[out];
+  if (ending == Ending::kFailed && message.maybe_handed && !RW_MUTANT(89))
+    ending = Ending::kUnknown;
+  message.ending = ending;
+  message.reason = reason;
+  const bool was_here = is_here(message) && message.chain_newer != kNone;
+  const std::uint64_t elder = was_here ? predecessor_of(message) : 0;
+  leave_chain(out);
+  // Its local successors may be held for it.
+  if (was_here && ending != Ending::kDone && !RW_MUTANT(113))
+    core_.inbound->elder_gone(core_.config.self, message.header.id, elder);
+  if (message.parent != kNone) return child_ended(out);
+  switch (ending) {
+    case Ending::kDone:
+      ++core_.counters.done;
+      break;
+    case Ending::kFailed:
+      core_.counters.failed += RW_MUTANT(99) ? 0 : 1;
+      break;
+    case Ending::kUnknown:
+      ++core_.counters.unknown;
+      break;
+  }
+  --core_.counters.in_flight_now;
+  message.counted = false;
+  message.state = OutState::kEnded;
+  message.link = {};
+  Channel& channel = core_.channels[message.channel];
+  channel.ended.push_back(core_.outs, out);
+  core_.channels_part->touch(message.channel);
+}
+
+void Outbound::child_ended(std::uint32_t child) {
+  OutMessage& message = core_.outs[child];
+  const std::uint32_t at = message.parent;
+  OutMessage& parent = core_.outs[at];
+  message.state = OutState::kChildEnded;
+  message.link = {};
+  parent.children_ended.push_back(core_.outs, child);
+  if (message.ending == Ending::kDone) ++parent.children_done;
+  if (message.ending == Ending::kUnknown && !RW_MUTANT(101)) parent.maybe_handed = true;
+  if (--parent.children_open != 0) return;
+  const std::uint32_t wanted = parent.require == ipc::Require::kAll ? parent.children_count
+                               : parent.require == ipc::Require::kOne
+                                   ? 1
+                                   : parent.children_count / 2 + (RW_MUTANT(100) ? 0 : 1);
+  if (parent.children_done >= wanted) return ended(at, Ending::kDone, Reason::kNone);
+  if (parent.children_done != 0) parent.maybe_handed = true;
+  ended(at, Ending::kFailed, Reason::kRequirement);
+}
+
+bool Outbound::report(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  const auto record_of = [](const OutMessage& message) {
+    ipc::OutcomeRecord record{};
+    record.sequence = message.header.id.sequence;
+    // A target is told by its name also when it never got there.
+    record.node = message.parent != kNone || RW_MUTANT(111) ? message.fixed_node : message.node;
+    record.ending = static_cast<std::uint8_t>(message.ending);
+    record.reason = static_cast<std::uint8_t>(message.reason);
+    record.level = static_cast<std::uint8_t>(message.ending == Ending::kDone ? message.header.level
+                                                                             : Level::kNone);
+    record.attempt = static_cast<std::uint8_t>(std::min<std::uint32_t>(message.attempt, 255));
+    return record;
+  };
+  while (!channel.ended.empty()) {
+    const std::uint32_t out = channel.ended.front();
+    if (channel.removing) {  // nobody is there to be told
+      channel.ended.pop_front(core_.outs);
+      free(out);
+      continue;
+    }
+    // A multi-target send tells its targets first, in the entries right before its own outcome.
+    OutMessage& message = core_.outs[out];
+    while (!message.children_ended.empty()) {
+      ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+      if (entry == nullptr) return false;
+      channel.deliveries_dirty = true;
+      entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kTargets);
+      while (entry->count < ipc::kOutcomesPerDelivery && !message.children_ended.empty()) {
+        const std::uint32_t child = message.children_ended.pop_front(core_.outs);
+        const ipc::OutcomeRecord record = record_of(core_.outs[child]);
+        std::memcpy(entry->inline_bytes + entry->count * sizeof record, &record, sizeof record);
+        ++entry->count;
+        core_.outs[child].state = OutState::kFree;
+        core_.outs.give_back(child);
+      }
+    }
+    ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+    if (entry == nullptr) return false;
+    channel.deliveries_dirty = true;
+    entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kOutcomes);
+    while (entry->count < ipc::kOutcomesPerDelivery && !channel.ended.empty()) {
+      const std::uint32_t next = channel.ended.front();
+      if (!core_.outs[next].children_ended.empty()) break;
+      const ipc::OutcomeRecord record = record_of(core_.outs[next]);
+      std::memcpy(entry->inline_bytes + entry->count * sizeof record, &record, sizeof record);
+      ++entry->count;
+      channel.ended.pop_front(core_.outs);
+      free(next);
+    }
+  }
+  return true;
+}
+
+void Outbound::free(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  while (!message.children_ended.empty()) {
+    const std::uint32_t child = message.children_ended.pop_front(core_.outs);
+    core_.outs[child].state = OutState::kFree;
+    core_.outs.give_back(child);
+  }
+  leave_books(out);
+  give_back(out);
+}
+
+/// Forget it as one of its channel's outstanding messages.
+void Outbound::leave_books(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  core_.out_by_sequence.erase(Core::sequence_key(message.channel, message.header.id.sequence));
+  core_.channels[message.channel].outstanding.remove(core_.outs, out);
+}
+
+void Outbound::give_back(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  if (message.file != 0)
+    for (TransmitFile& file : core_.channels[message.channel].files)
+      if (file.file == message.file) --file.users;
+  message.state = OutState::kFree;
+  core_.outs.give_back(out);
+}
+
+}  // namespace ringwire::worker
