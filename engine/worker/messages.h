@@ -145,6 +145,11 @@ struct InMessage {
   void reset();
 };
 
+/// It is for a channel of ours (a reply, or to the origin of a message), not for a group.
+[[nodiscard]] inline bool to_channel(const wire::MessageHeader& header) {
+  return (header.flags & (wire::kReply | wire::kToOrigin)) != 0;
+}
+
 /// What a session knows a message of ours by; outlives the OutMessage when that was withdrawn.
 struct Flight {
   std::uint32_t generation = 0;

@@ -1,0 +1,174 @@
+#include "engine/worker/inbound.h"
+
+#include <algorithm>
+
+#include "base/mutant.h"
+#include "engine/worker/channels.h"
+#include "engine/worker/groups.h"
+
+namespace ringwire::worker {
+
+namespace {
+
+/// InMessage::copied_bytes of a message that is whole and was counted.
+constexpr std::uint64_t kCounted = ~std::uint64_t{0};
+
+/// So long may none of those that wait for large memory get it before what holds some is sent back.
+constexpr DurationNs kLargePatienceNs = 100 * kMillisecondNs;
+
+/// Of holds that are looked at each time: the rest has its turn 20 ms later.
+constexpr std::uint32_t kHoldsPerPass = 256;
+
+}  // namespace
+
+void Inbound::on_whole(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  if (message.state == InState::kReceiving && message.copied_bytes != kCounted) {
+    ++core_.counters.received;
+    message.copied_bytes = kCounted;
+  }
+  const bool ordered = message.header.predecessor != 0 && !message.order_none && !RW_MUTANT(60);
+  if (ordered && elder_of(message) != Elder::kOver) return hold(in);
+  admit(in);
+}
+
+Inbound::Elder Inbound::elder_of(const InMessage& message) const {
+  MessageId elder = message.header.id;
+  elder.sequence = message.header.predecessor;
+  if (core_.windows.look(message.origin_node, elder) != Seen::kNever) return Elder::kOver;
+  // Its channel's window may have been given up; what is still here speaks for itself.
+  const std::uint32_t in = find(elder);
+  if (in == kNone) return Elder::kUnknown;
+  const InState state = core_.ins[in].state;
+  return state == InState::kReceiving || state == InState::kHeld ? Elder::kComing : Elder::kOver;
+}
+
+void Inbound::hold(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  MessageId elder = message.header.id;
+  elder.sequence = message.header.predecessor;
+  const std::uint64_t key = Core::identity_key(elder);
+  message.next_waiter = core_.held_by_predecessor.find(key);
+  message.state = InState::kHeld;
+  message.held_since_ns = core_.now;
+  core_.held_by_predecessor.put(key, in);
+  held_.push_back(core_.ins, in);
+  ++core_.counters.held_now;
+}
+
+/// Its elder's waiters are dealt with by the caller.
+void Inbound::unlist(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  held_.remove(core_.ins, in);
+  message.next_waiter = kNone;
+  message.state = InState::kReceiving;
+  --core_.counters.held_now;
+}
+
+void Inbound::leave_hold(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  MessageId before = message.header.id;
+  before.sequence = message.header.predecessor;
+  const std::uint64_t key = Core::identity_key(before);
+  std::uint32_t at = core_.held_by_predecessor.find(key);
+  if (at == in) {
+    if (message.next_waiter == kNone) {
+      core_.held_by_predecessor.erase(key);
+    } else {
+      core_.held_by_predecessor.put(key, message.next_waiter);
+    }
+  } else {
+    while (at != kNone && core_.ins[at].next_waiter != in) at = core_.ins[at].next_waiter;
+    if (at != kNone) core_.ins[at].next_waiter = message.next_waiter;
+  }
+  unlist(in);
+}
+
+void Inbound::wake_waiters(const MessageId& id) {
+  const std::uint64_t key = Core::identity_key(id);
+  std::uint32_t at = core_.held_by_predecessor.find(key);
+  if (at == kNone || RW_MUTANT(61)) return;
+  core_.held_by_predecessor.erase(key);
+  while (at != kNone) {
+    const std::uint32_t next = core_.ins[at].next_waiter;
+    unlist(at);
+    admit(at);
+    at = next;
+  }
+}
+
+void Inbound::admit(std::uint32_t in) {
+  InMessage& message = core_.ins[in];
+  const MessageId id = message.header.id;
+  core_.windows.mark(message.origin_node, id, Seen::kQueued);
+  if (to_channel(message.header)) {
+    const ChannelIndex channel = core_.channels_part->find(message.header.in_reply_to.attachment,
+                                                           message.header.in_reply_to.channel);
+    if (channel == kNone || core_.channels[channel].removing) {
+      finish(in, Ending::kFailed, Reason::kOriginGone);
+    } else {
+      core_.channels_part->push_direct(channel, in);
+    }
+  } else {
+    // From elsewhere, level none ended for its sender with the arrival (W-19).
+    if (message.header.level == Level::kAccepted ||
+        (message.local && message.header.level == Level::kNone))
+      settle(in, Ending::kDone, Reason::kNone);
+    core_.groups->enqueue(in);
+  }
+  wake_waiters(id);
+}
+
+void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
+  if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
+  // Who waited for it waits now for what it waited for itself.
+  if (RW_MUTANT(62)) return;
+  const std::uint64_t key = Core::identity_key(id);
+  std::uint32_t at = core_.held_by_predecessor.find(key);
+  if (at == kNone) return;
+  core_.held_by_predecessor.erase(key);
+  while (at != kNone) {
+    InMessage& message = core_.ins[at];
+    const std::uint32_t next = message.next_waiter;
+    unlist(at);
+    message.header.predecessor = predecessor;
+    on_whole(at);
+    at = next;
+  }
+}
+
+TimeNs Inbound::next_deadline_ns() const {
+  if (held_.empty()) return kNeverNs;
+  const TimeNs hold_ends = core_.ins[held_.front()].held_since_ns + kHoldNs;
+  return large_waiting_ == 0 ? hold_ends : std::min(hold_ends, large_since_ns_ + kLargePatienceNs);
+}
+
+void Inbound::on_time() {
+  if (next_deadline_ns() > core_.now) return;
+  end_long_holds();
+  if (large_waiting_ != 0 && large_since_ns_ + kLargePatienceNs <= core_.now) return_large_holds();
+}
+
+// Nothing of the elder came: it ended at its sender long ago, and we forgot that with its channel's
+// window; or it will not come. The sender knows which, and sends this one again accordingly.
+void Inbound::end_long_holds() {
+  for (std::uint32_t count = 0; count < kHoldsPerPass && !held_.empty(); ++count) {
+    const std::uint32_t in = held_.front();
+    const InMessage& message = core_.ins[in];
+    if (core_.now - message.held_since_ns < kHoldNs) return;
+    if (elder_of(message) != Elder::kUnknown) {
+      leave_hold(in);
+      on_whole(in);  // held anew: its elder is on its way
+      continue;
+    }
+    ++core_.counters.held_too_long;
+    const bool for_good = !message.local && message.header.level == Level::kNone;
+    const wire::MessageHeader header = message.header;
+    const NodeIndex node = message.origin_node;
+    finish(in, Ending::kFailed, Reason::kQueueFull);
+    // At level none it does not come again: those behind it go on without it.
+    if (for_good) elder_gone(node, header.id, header.predecessor);
+  }
+}
+
+}  // namespace ringwire::worker
