@@ -1,7 +1,7 @@
 // One immutable state of the ring: who the members are and, for a hash cluster, which members hold
 // each slot, in order of rank. Built by ring/placement on a helper thread, published whole, then
 // only read: any thread, look-ups are O(1) and hot. It does not know who is alive (ring/detector)
-// nor how a target is chosen (ring/router).
+// nor how a target is chosen (engine/worker/outbound).
 #pragma once
 
 #include <algorithm>
