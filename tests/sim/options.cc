@@ -254,6 +254,7 @@ WorldOptions draw_options(std::uint64_t seed) {
   draw.some(0.12, FaultKind::kClientStop, 4, 300 * kMillisecondNs);
   draw.some(0.05, FaultKind::kClientCrash, 1, kMillisecondNs);
   if (random.chance(0.2)) options.late_chance = random.unit() * 0.5;
+  if (random.chance(0.2)) options.commit_ns_per_mib = draw_duration(random, 2 * kSecondNs);
   return options;
 }
 
