@@ -30,20 +30,42 @@ namespace ringwire::ipc {
 inline constexpr std::uint32_t kAsleep = 1;         ///< wake me for entries
 inline constexpr std::uint32_t kAsleepForRoom = 3;  ///< wake me for entries and for room
 
+/// The accesses to shared words. A parameter of the classes here and of the queue, so that a test
+/// can stop a side before any of them, take turns at each, or keep stores back as a processor does
+/// (tests/ipc/interleave.h); this one is the access and nothing else. Why an order is enough stands
+/// where it is asked for.
+struct SharedWords {
+  template <typename Word>
+  [[nodiscard]] static Word load(const Word* word, std::memory_order order) {
+    return std::atomic_ref(*const_cast<Word*>(word)).load(order);  // may be mapped read-only
+  }
+  template <typename Word>
+  static void store(Word* word, Word value, std::memory_order order) {
+    std::atomic_ref(*word).store(value, order);
+  }
+  template <typename Word>
+  static Word exchange(Word* word, Word value, std::memory_order order) {
+    return std::atomic_ref(*word).exchange(value, order);
+  }
+};
+
 /// Store a queue index such that it comes before the publisher's read of a waiting word.
-inline void store_index_before_ringing(std::uint64_t* word, std::uint64_t index) {
+template <typename Words = SharedWords>
+void store_index_before_ringing(std::uint64_t* word, std::uint64_t index) {
   // seq_cst, a superset of release: publishes the entries (or our having copied them) to the
   // acquire of the other end, and takes the publisher's place in the total order above.
-  std::atomic_ref(*word).store(index, std::memory_order_seq_cst);
+  Words::store(word, index, std::memory_order_seq_cst);
 }
 /// Load a queue index such that it comes after Sleeper::arm.
-[[nodiscard]] inline std::uint64_t load_index_after_arming(std::uint64_t* word) {
+template <typename Words = SharedWords>
+[[nodiscard]] std::uint64_t load_index_after_arming(const std::uint64_t* word) {
   // seq_cst, a superset of acquire: the re-check of the total order above.
-  return std::atomic_ref(*word).load(std::memory_order_seq_cst);
+  return Words::load(word, std::memory_order_seq_cst);
 }
 
 /// The side that goes to sleep. One thread.
-class Sleeper {
+template <typename Words>
+class BasicSleeper {
  public:
   void attach(std::uint32_t* word) { word_ = word; }
 
@@ -53,13 +75,13 @@ class Sleeper {
     generation_ += 4;
     // seq_cst: this store must come before the index reads that follow (see above). Exchange,
     // because a store alone may be passed by a later load.
-    std::atomic_ref(*word_).exchange(generation_ | kind, std::memory_order_seq_cst);
+    Words::exchange(word_, generation_ | kind, std::memory_order_seq_cst);
     armed_ = true;
   }
   void disarm() {
     if (!armed_) return;
     // relaxed: nothing is ordered by it; a ring that comes too late is one needless wake-up.
-    std::atomic_ref(*word_).store(0, std::memory_order_relaxed);
+    Words::store(word_, std::uint32_t{0}, std::memory_order_relaxed);
     armed_ = false;
   }
   [[nodiscard]] bool armed() const { return armed_; }
@@ -69,37 +91,40 @@ class Sleeper {
   std::uint32_t generation_ = 0;
   bool armed_ = false;
 };
+using Sleeper = BasicSleeper<SharedWords>;
 
 /// The side that publishes. Any thread, when several workers may wake one program.
-class Ringer {
+template <typename Words>
+class BasicRinger {
  public:
-  void attach(const std::uint32_t* word) { word_ = const_cast<std::uint32_t*>(word); }
+  void attach(const std::uint32_t* word) { word_ = word; }
 
   /// True when the caller has to ring now: the other side sleeps for what `kind` says and nobody
   /// has rung for this sleep yet. Call after the index was published.
   [[nodiscard]] bool must_ring(std::uint32_t kind) {
     // seq_cst: pairs with Sleeper::arm; must not come before our index store.
-    const std::uint32_t word = std::atomic_ref(*word_).load(std::memory_order_seq_cst);
+    const std::uint32_t word = Words::load(word_, std::memory_order_seq_cst);
     if ((word & kind) != kind) return false;
     // acq_rel: only decides who rings; the total order above carries the argument.
-    return rung_.exchange(word, std::memory_order_acq_rel) != word;
+    return Words::exchange(&rung_, word, std::memory_order_acq_rel) != word;
   }
 
  private:
-  std::uint32_t* word_ = nullptr;  // the mapping may be read-only: only loaded
-  std::atomic<std::uint32_t> rung_{0};
+  const std::uint32_t* word_ = nullptr;
+  std::uint32_t rung_ = 0;  // shared by the engine's threads
 };
+using Ringer = BasicRinger<SharedWords>;
 
 /// Read and publish one word of a page that one process writes and many read (the status page).
-template <typename Word>
+template <typename Words = SharedWords, typename Word>
 [[nodiscard]] Word load_published(const Word& word) {
   // acquire: pairs with store_published; makes what was written before it visible.
-  return std::atomic_ref(const_cast<Word&>(word)).load(std::memory_order_acquire);
+  return Words::load(&word, std::memory_order_acquire);
 }
-template <typename Word>
+template <typename Words = SharedWords, typename Word>
 void store_published(Word& word, Word value) {
   // release: publishes what was written before it.
-  std::atomic_ref(word).store(value, std::memory_order_release);
+  Words::store(&word, value, std::memory_order_release);
 }
 
 /// A flag that goes up once: shared (the closed word) or private to the engine.

@@ -26,7 +26,7 @@
 
 namespace ringwire::ipc {
 
-template <typename Entry>
+template <typename Entry, typename Words = SharedWords>
 class SpscProducer {
   static_assert(std::is_trivially_copyable_v<Entry>);
 
@@ -37,7 +37,7 @@ class SpscProducer {
     entries_ = entries;
     capacity_ = capacity;
     tail_word_ = tail;
-    head_word_ = const_cast<std::uint64_t*>(head);  // only loaded; may be mapped read-only
+    head_word_ = head;
     next_ = published_ = head_ = 0;
     broken_ = false;
   }
@@ -47,13 +47,13 @@ class SpscProducer {
     if (full()) {
       // acquire: pairs with the release in SpscConsumer::publish; the consumer has copied the
       // entries before it, so that they may be overwritten.
-      refresh(std::atomic_ref(*head_word_).load(std::memory_order_acquire));
+      refresh(Words::load(head_word_, std::memory_order_acquire));
     }
     return broken_ ? 0 : capacity_ - static_cast<std::uint32_t>(next_ - head_);
   }
   /// As room() > 0, ordered after Sleeper::arm.
   [[nodiscard]] bool room_now() {
-    refresh(load_index_after_arming(head_word_));
+    refresh(load_index_after_arming<Words>(head_word_));
     return !broken_ && next_ - head_ < capacity_;
   }
   /// The next entry to write; nullptr when the queue is full.
@@ -65,7 +65,7 @@ class SpscProducer {
   bool publish() {
     if (next_ == published_) return false;
     // Publishes the entries to SpscConsumer::poll.
-    store_index_before_ringing(tail_word_, next_);
+    store_index_before_ringing<Words>(tail_word_, next_);
     published_ = next_;
     return true;
   }
@@ -82,7 +82,7 @@ class SpscProducer {
 
   Entry* entries_ = nullptr;
   std::uint64_t* tail_word_ = nullptr;
-  std::uint64_t* head_word_ = nullptr;
+  const std::uint64_t* head_word_ = nullptr;
   std::uint64_t next_ = 0;       // claimed so far
   std::uint64_t published_ = 0;  // last tail stored
   std::uint64_t head_ = 0;       // shadow of the consumer's index
@@ -90,7 +90,7 @@ class SpscProducer {
   bool broken_ = false;
 };
 
-template <typename Entry>
+template <typename Entry, typename Words = SharedWords>
 class SpscConsumer {
   static_assert(std::is_trivially_copyable_v<Entry>);
 
@@ -99,7 +99,7 @@ class SpscConsumer {
               std::uint64_t* head) {
     entries_ = entries;
     capacity_ = capacity;
-    tail_word_ = const_cast<std::uint64_t*>(tail);  // only loaded; may be mapped read-only
+    tail_word_ = tail;
     head_word_ = head;
     next_ = published_ = tail_ = 0;
     broken_ = false;
@@ -117,7 +117,7 @@ class SpscConsumer {
   [[nodiscard]] const Entry* peek() {
     if (next_ == tail_) {
       // acquire: pairs with the store in SpscProducer::publish; makes the entries visible.
-      refresh(std::atomic_ref(*tail_word_).load(std::memory_order_acquire));
+      refresh(Words::load(tail_word_, std::memory_order_acquire));
     }
     return next_ == tail_ || broken_ ? nullptr : &entries_[next_ & (capacity_ - 1)];
   }
@@ -126,7 +126,7 @@ class SpscConsumer {
   bool publish() {
     if (next_ == published_) return false;
     // Our copies are done: the producer may overwrite.
-    store_index_before_ringing(head_word_, next_);
+    store_index_before_ringing<Words>(head_word_, next_);
     published_ = next_;
     return true;
   }
@@ -136,12 +136,12 @@ class SpscConsumer {
     if (!publish()) return false;
     // Ordered after the head store: a producer that fills the queue later than this load finds the
     // new head when it looks for room.
-    refresh(load_index_after_arming(tail_word_));
+    refresh(load_index_after_arming<Words>(tail_word_));
     return tail_ - before >= capacity_;
   }
   /// Entries wait, ordered after Sleeper::arm.
   [[nodiscard]] bool waits_now() {
-    refresh(load_index_after_arming(tail_word_));
+    refresh(load_index_after_arming<Words>(tail_word_));
     return !broken_ && next_ != tail_;
   }
   [[nodiscard]] bool broken() const { return broken_; }
@@ -154,7 +154,7 @@ class SpscConsumer {
   }
 
   const Entry* entries_ = nullptr;
-  std::uint64_t* tail_word_ = nullptr;
+  const std::uint64_t* tail_word_ = nullptr;
   std::uint64_t* head_word_ = nullptr;
   std::uint64_t next_ = 0;       // taken so far
   std::uint64_t published_ = 0;  // last head stored

@@ -51,7 +51,6 @@ ATOMIC_ROOMS = ("tests", "perf")
 ATOMIC_ALLOWED = {
     "engine/node/worker_thread.h": "a stop flag and two figures for display",
     "engine/node/worker_thread.cc": "a stop flag and two figures for display",
-    "engine/node/status_page.cc": "programs read the page at any time",
 }
 
 FENCE = re.compile(

@@ -1,36 +1,17 @@
 #include "engine/node/status_page.h"
 
-#include <atomic>
-#include <cstring>
-
 #include "base/check.h"
 #include "engine/node/start_error.h"
 
 namespace ringwire::node {
-namespace {
-
-// Release: pairs with the acquire in the client library; makes the record behind a count, or the
-// name behind its length, visible before them. For states it orders nothing that matters.
-template <typename Word>
-void publish(Word& word, Word value) {
-  std::atomic_ref<Word>(word).store(value, std::memory_order_release);
-}
-
-}  // namespace
 
 StatusPage::StatusPage(const Id128& incarnation, bool random_cluster) {
   auto file = ipc::MemoryFile::create("ringwire-status", ipc::kStatusBytes);
   if (!file.ok()) throw StartError("no memory for the status page: see `free` and `df /dev/shm`");
   file_ = std::move(file).value();
-  ipc::StatusHeader& page = header();
-  page.layout_version = ipc::kLayoutVersion;
-  page.node_capacity = ipc::kMaxNodes;
-  page.incarnation_high = incarnation.high;
-  page.incarnation_low = incarnation.low;
-  page.self = ipc::kNoNode;
-  page.cluster_type = random_cluster ? 1 : 0;
-  page.features = ipc::kKnownFeatures;
-  publish(page.magic, std::uint64_t{ipc::kStatusMagic});
+  writer_ = ipc::StatusPageWriter(file_.data());
+  page_ = ipc::StatusPage(file_.data());
+  writer_.begin(incarnation, random_cluster ? 1 : 0);
 }
 
 std::optional<worker::NodeIndex> StatusPage::add(std::string_view name, PageRole role) {
@@ -39,13 +20,8 @@ std::optional<worker::NodeIndex> StatusPage::add(std::string_view name, PageRole
     set_role(*known, role);
     return known;
   }
-  const std::uint32_t index = count();
-  if (index == ipc::kMaxNodes) return std::nullopt;
-  ipc::NodeRecord& node = record(index);
-  std::memcpy(node.name, name.data(), name.size());
-  node.role = static_cast<std::uint32_t>(role);
-  publish(node.name_bytes, static_cast<std::uint32_t>(name.size()));
-  publish(header().node_count, index + 1);
+  const std::uint32_t index = writer_.append(name, static_cast<std::uint32_t>(role));
+  if (index == ipc::kNoNode) return std::nullopt;  // full
   indices_.emplace(name, index);
   return index;
 }
@@ -57,41 +33,34 @@ std::optional<worker::NodeIndex> StatusPage::find(std::string_view name) const {
 }
 
 std::string StatusPage::name(worker::NodeIndex index) const {
-  const ipc::NodeRecord& node = record(index);
-  return {node.name, node.name_bytes};
+  return std::string(page_.name(index));
 }
 
-std::uint32_t StatusPage::count() const { return header().node_count; }
+std::uint32_t StatusPage::count() const { return page_.node_count(); }
 
-void StatusPage::set_self(worker::NodeIndex index) { publish(header().self, index); }
+void StatusPage::set_self(worker::NodeIndex index) { writer_.set_self(index); }
 
 void StatusPage::set_role(worker::NodeIndex index, PageRole role) {
-  publish(record(index).role, static_cast<std::uint32_t>(role));
+  RW_CHECK(index < count());
+  writer_.set_node_role(index, static_cast<std::uint32_t>(role));
 }
 
 void StatusPage::set_state(worker::NodeIndex index, ipc::NodeState state) {
-  publish(record(index).state, static_cast<std::uint32_t>(state));
-  if (header().self == index) publish(header().state, static_cast<std::uint32_t>(state));
+  RW_CHECK(index < count());
+  writer_.set_node_state(index, state);
+  if (page_.self() == index) writer_.set_state(state);
 }
 
 ipc::NodeState StatusPage::state(worker::NodeIndex index) const {
-  return static_cast<ipc::NodeState>(record(index).state);
+  return static_cast<ipc::NodeState>(page_.node_state(index));
 }
 
 void StatusPage::set_incarnation(worker::NodeIndex index, std::uint64_t incarnation_low) {
-  publish(record(index).incarnation_low, incarnation_low);
+  RW_CHECK(index < count());
+  writer_.set_node_incarnation(index, incarnation_low);
 }
 
-void StatusPage::set_epoch(std::uint64_t epoch) { publish(header().epoch, epoch); }
-
-ipc::StatusHeader& StatusPage::header() const {
-  return *reinterpret_cast<ipc::StatusHeader*>(file_.data());
-}
-
-ipc::NodeRecord& StatusPage::record(worker::NodeIndex index) const {
-  RW_CHECK(index < ipc::kMaxNodes);
-  return reinterpret_cast<ipc::NodeRecord*>(file_.data() + ipc::kStatusRecordsOffset)[index];
-}
+void StatusPage::set_epoch(std::uint64_t epoch) { writer_.set_epoch(epoch); }
 
 const char* node_state_text(ipc::NodeState state) {
   switch (state) {

@@ -14,6 +14,7 @@
 #include "engine/worker/commands.h"
 #include "ipc/layout.h"
 #include "ipc/memory_file.h"
+#include "ipc/status_page.h"
 
 namespace ringwire::node {
 
@@ -41,10 +42,9 @@ class StatusPage {
   [[nodiscard]] int open_read_only() const { return file_.open_read_only(); }
 
  private:
-  [[nodiscard]] ipc::StatusHeader& header() const;
-  [[nodiscard]] ipc::NodeRecord& record(worker::NodeIndex index) const;
-
   ipc::MemoryFile file_;
+  ipc::StatusPageWriter writer_{nullptr};
+  ipc::StatusPage page_;
   std::unordered_map<std::string, worker::NodeIndex> indices_;
 };
 

@@ -92,7 +92,7 @@ class FakeEngine {
     StatusPageWriter page(status_.data());
     page.begin({7, 9}, 0);
     for (const std::string& node : options_.nodes)
-      page.set_node(page.node(node), NodeState::kServing, 0);
+      page.set_node_state(page.append(node, 0), NodeState::kServing);
     reinterpret_cast<StatusHeader*>(status_.data())->layout_version = options_.page_version;
     page.set_self(0);
     page.set_state(NodeState::kServing);

@@ -25,10 +25,10 @@ TEST_F(StatusPageTest, is_valid_once_begun) {
 // S-50.
 TEST_F(StatusPageTest, an_index_keeps_its_name) {
   writer.begin({1, 2}, 0);
-  EXPECT_EQ(writer.node("a"), 0u);
-  EXPECT_EQ(writer.node("b"), 1u);
-  EXPECT_EQ(writer.node("a"), 0u);
-  writer.set_node(1, NodeState::kDown, 1);
+  EXPECT_EQ(writer.append("a", 0), 0u);
+  EXPECT_EQ(writer.append("b", 0), 1u);
+  writer.set_node_role(1, 1);
+  writer.set_node_state(1, NodeState::kDown);
   EXPECT_EQ(page.find("b"), 1u);
   EXPECT_EQ(page.name(1), "b");
   EXPECT_EQ(page.node_state(1), static_cast<std::uint32_t>(NodeState::kDown));
@@ -39,18 +39,18 @@ TEST_F(StatusPageTest, an_index_keeps_its_name) {
 
 TEST_F(StatusPageTest, refuses_names_that_do_not_fit_and_nodes_beyond_the_page) {
   writer.begin({1, 2}, 0);
-  EXPECT_EQ(writer.node(""), kNoNode);
-  EXPECT_EQ(writer.node(std::string(64, 'n')), kNoNode);
-  EXPECT_EQ(writer.node(std::string(63, 'n')), 0u);
+  EXPECT_EQ(writer.append("", 0), kNoNode);
+  EXPECT_EQ(writer.append(std::string(64, 'n'), 0), kNoNode);
+  EXPECT_EQ(writer.append(std::string(63, 'n'), 0), 0u);
   for (std::uint32_t index = 1; index < kMaxNodes; ++index)
-    ASSERT_EQ(writer.node(std::to_string(index)), index);
-  EXPECT_EQ(writer.node("one more"), kNoNode);
+    ASSERT_EQ(writer.append(std::to_string(index), 0), index);
+  EXPECT_EQ(writer.append("one more", 0), kNoNode);
 }
 
 // S-51.
 TEST_F(StatusPageTest, a_reader_stays_inside_whatever_the_page_says) {
   writer.begin({1, 2}, 0);
-  writer.node("a");
+  writer.append("a", 0);
   reinterpret_cast<StatusHeader*>(data)->node_count = 0xffff'ffff;
   reinterpret_cast<NodeRecord*>(data + kStatusRecordsOffset)->name_bytes = 0xffff'ffff;
   EXPECT_EQ(page.node_count(), kMaxNodes);
