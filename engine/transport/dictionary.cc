@@ -14,7 +14,8 @@ constexpr std::uint32_t kIndexMask = (1U << kAttachmentHandleBits) - 1;
 
 }  // namespace
 
-AttachmentSender::AttachmentSender() : entries_(kAttachmentHandles), buckets_(kBuckets, kNoEntry) {}
+AttachmentSender::AttachmentSender(const ZeroedMemory& memory)
+    : entries_(kAttachmentHandles, memory), buckets_(kBuckets, kNoEntry) {}
 
 std::uint64_t AttachmentSender::memory_bytes() {
   return kAttachmentHandles * sizeof(Entry) + kBuckets * sizeof(std::uint16_t);
@@ -75,7 +76,8 @@ wire::HandleUse AttachmentSender::use(EntryIndex entry) const {
           !at.known && !RW_MUTANT(37)};
 }
 
-AttachmentReceiver::AttachmentReceiver() : entries_(kAttachmentHandles + 1) {}
+AttachmentReceiver::AttachmentReceiver(const ZeroedMemory& memory)
+    : entries_(kAttachmentHandles + 1, memory) {}
 
 std::uint64_t AttachmentReceiver::memory_bytes() {
   return (kAttachmentHandles + 1) * sizeof(Entry);
@@ -99,7 +101,7 @@ AttachmentReceiver::Verdict AttachmentReceiver::resolve(const wire::HandleUse& u
   return Verdict::kOk;
 }
 
-ServiceSender::ServiceSender() : entries_(kServiceClasses) {}
+ServiceSender::ServiceSender(const ZeroedMemory& memory) : entries_(kServiceClasses, memory) {}
 
 std::uint64_t ServiceSender::memory_bytes() { return kServiceClasses * sizeof(Entry); }
 
@@ -115,7 +117,7 @@ std::uint8_t ServiceSender::class_of(std::string_view service) {
   return last_ = count_++;
 }
 
-ServiceReceiver::ServiceReceiver() : entries_(kServiceClasses) {}
+ServiceReceiver::ServiceReceiver(const ZeroedMemory& memory) : entries_(kServiceClasses, memory) {}
 
 std::uint64_t ServiceReceiver::memory_bytes() { return kServiceClasses * sizeof(Entry); }
 

@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "base/mutant.h"
+#include "base/zeroed_array.h"
 #include "engine/transport/limits.h"
 #include "engine/wire/message_codec.h"
 
@@ -23,7 +24,7 @@ inline constexpr EntryIndex kNoEntry = 0xffff;
 
 class AttachmentSender {
  public:
-  AttachmentSender();
+  explicit AttachmentSender(const ZeroedMemory& memory = {});
   [[nodiscard]] static std::uint64_t memory_bytes();
 
   /// Find or make the entry of an attachment and hold it; kNoEntry when all entries are held.
@@ -50,7 +51,7 @@ class AttachmentSender {
   [[nodiscard]] EntryIndex take_entry();
   void unlink(EntryIndex entry);
 
-  std::vector<Entry> entries_;
+  ZeroedArray<Entry> entries_;
   std::vector<std::uint16_t> buckets_;
   EntryIndex last_ = kNoEntry;  ///< most messages are of the attachment of the one before
   std::uint16_t hand_ = 0;      ///< where the search for an entry to reuse goes on
@@ -59,7 +60,7 @@ class AttachmentSender {
 class AttachmentReceiver {
  public:
   enum class Verdict : std::uint8_t { kOk, kStale, kViolation };
-  AttachmentReceiver();
+  explicit AttachmentReceiver(const ZeroedMemory& memory = {});
   [[nodiscard]] static std::uint64_t memory_bytes();
   /// Fill in (or learn) the id of a decoded use. kStale: the handle means something else by now;
   /// the packet must not count as received (W-34).
@@ -71,12 +72,12 @@ class AttachmentReceiver {
     std::uint16_t generation = 0;
     bool used = false;
   };
-  std::vector<Entry> entries_;
+  ZeroedArray<Entry> entries_;
 };
 
 class ServiceSender {
  public:
-  ServiceSender();
+  explicit ServiceSender(const ZeroedMemory& memory = {});
   [[nodiscard]] static std::uint64_t memory_bytes();
   /// Credit class (and handle, unless 0) of a service; makes one while there is room.
   [[nodiscard]] std::uint8_t class_of(std::string_view service);
@@ -92,14 +93,14 @@ class ServiceSender {
     bool known = false;
     [[nodiscard]] std::string_view text() const { return {name.data(), bytes}; }
   };
-  std::vector<Entry> entries_;
+  ZeroedArray<Entry> entries_;
   std::uint8_t count_ = 1;  ///< entry 0 stands for "no handle"
   std::uint8_t last_ = 0;
 };
 
 class ServiceReceiver {
  public:
-  ServiceReceiver();
+  explicit ServiceReceiver(const ZeroedMemory& memory = {});
   [[nodiscard]] static std::uint64_t memory_bytes();
   /// Fill in (or learn) the name of a decoded use; it then points into the dictionary, or into the
   /// packet for a use without a handle. False: a rule is broken.
@@ -112,7 +113,7 @@ class ServiceReceiver {
     bool used = false;
     [[nodiscard]] std::string_view text() const { return {name.data(), bytes}; }
   };
-  std::vector<Entry> entries_;
+  ZeroedArray<Entry> entries_;
 };
 
 }  // namespace ringwire::transport

@@ -18,9 +18,11 @@ Receiver::Receiver(const SessionConfig& config)
       max_reply_slots_(reply_slots(config.message_slots)),
       max_window_messages_(config.message_slots / 4),
       max_windows_sum_(request_slots(config.message_slots)),
-      slots_(config.message_slots),
-      windows_(std::size_t{2} * kMaxAnnounced),
-      classes_(kServiceClasses) {
+      slots_(config.message_slots, config.memory),
+      windows_(std::size_t{2} * kMaxAnnounced, config.memory),
+      classes_(kServiceClasses),
+      attachments_(config.memory),
+      services_(config.memory) {
   free_windows_.reserve(windows_.size());
   for (std::size_t index = windows_.size(); index-- > 0;)
     free_windows_.push_back(static_cast<std::uint8_t>(index));

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/zeroed_array.h"
 #include "engine/transport/dictionary.h"
 #include "engine/transport/index_list.h"
 #include "engine/transport/limits.h"
@@ -77,6 +78,7 @@ class Receiver {
     kReceiving,  ///< fragments are placed
     kGone,       ///< withdrawn or refused: fragments are ignored
   };
+  /// Zero bytes before its first use: free, of generation 0.
   struct Slot {
     std::byte* extent = nullptr;
     std::uint64_t payload_bytes = 0;
@@ -143,8 +145,8 @@ class Receiver {
   std::uint32_t max_reply_slots_;
   std::uint32_t max_window_messages_;
   std::uint32_t max_windows_sum_;
-  std::vector<Slot> slots_;
-  std::vector<Window> windows_;
+  ZeroedArray<Slot> slots_;
+  ZeroedArray<Window> windows_;
   std::vector<std::uint8_t> free_windows_;
   std::vector<ServiceClass> classes_;
   AttachmentReceiver attachments_;

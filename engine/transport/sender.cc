@@ -14,15 +14,15 @@ Sender::Sender(const SessionConfig& config)
       fragment_bytes_(fragment_bytes(config.max_packet_bytes)),
       body_bytes_(config.max_packet_bytes - wire::kFrameOverheadBytes),
       max_reply_slots_(reply_slots(config.message_slots)),
-      slots_(config.message_slots),
+      slots_(config.message_slots, config.memory),
       classes_(kServiceClasses),
-      lost_(kSentPackets) {
+      lost_(kSentPackets, config.memory),
+      attachments_(config.memory),
+      services_(config.memory) {
   for (ServiceClass& service : classes_) {
     service.window_messages = initial_window_messages(config.message_slots);
     service.window_bytes = kInitialWindowBytes;
   }
-  for (std::uint32_t index = 0; index < config.message_slots; ++index)
-    free_.push_back(slots_, index);
 }
 
 std::uint64_t Sender::memory_bytes(std::uint32_t message_slots) {
@@ -66,14 +66,12 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
     service.refused = true;
     return SendVerdict::kNoCredit;
   }
-  if (free_.empty() || (reply && open_replies_ >= max_reply_slots_) ||
+  if (!has_free_slot() || (reply && open_replies_ >= max_reply_slots_) ||
       (announced && open_announced_[reply ? 1 : 0] >= kMaxAnnounced)) {
     refused_slot_ = true;
     return SendVerdict::kNoSlot;
   }
-  // The slot freed last is warm in the cache.
-  const std::uint32_t index = free_.front();
-  free_.remove(slots_, index);
+  const std::uint32_t index = take_slot();
   Slot& slot = slots_[index];
   const std::uint32_t generation =
       slot.sent || slot.generation == 0
@@ -359,7 +357,7 @@ void Sender::report(Slot& slot, Event& event) {
 }
 
 bool Sender::fail_all(EventBatch& events) {
-  for (; fail_cursor_ < slots_.size(); ++fail_cursor_) {
+  for (; fail_cursor_ < used_slots_; ++fail_cursor_) {
     Slot& slot = slots_[fail_cursor_];
     if (!slot.active || slot.reported) continue;
     if (events.full()) return false;
@@ -417,6 +415,14 @@ void Sender::release(Slot& slot) {
     refused_slot_ = false;
     wake_refused_ = true;
   }
+}
+
+// The slot freed last is warm in the cache; a new one may cost a page.
+std::uint32_t Sender::take_slot() {
+  if (free_.empty()) return used_slots_++;
+  const std::uint32_t index = free_.front();
+  free_.remove(slots_, index);
+  return index;
 }
 
 void Sender::free(Slot& slot) {

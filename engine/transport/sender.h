@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/zeroed_array.h"
 #include "engine/transport/dictionary.h"
 #include "engine/transport/index_list.h"
 #include "engine/transport/limits.h"
@@ -64,6 +65,7 @@ class Sender {
   std::uint64_t messages_sent = 0;  ///< counter: headers sent for the first time
 
  private:
+  /// Zero bytes before its first use.
   struct Slot {
     wire::MessageHeader header;
     const std::byte* payload = nullptr;
@@ -118,6 +120,8 @@ class Sender {
   void end(Slot& slot, Ending ending, Reason reason, bool as_sent);
   void release(Slot& slot);
   void free(Slot& slot);
+  [[nodiscard]] bool has_free_slot() const { return !free_.empty() || used_slots_ < slots_.size(); }
+  [[nodiscard]] std::uint32_t take_slot();
   [[nodiscard]] bool write_header(Slot& slot, ByteWriter& writer, SentPackets& sent);
   [[nodiscard]] bool take_lost(Fragment& fragment);
   void fill_fragment(const Slot& slot, std::uint64_t index, Fragment& fragment) const;
@@ -129,9 +133,10 @@ class Sender {
   std::uint32_t fragment_bytes_;
   std::size_t body_bytes_;
   std::uint32_t max_reply_slots_;
-  std::vector<Slot> slots_;
+  ZeroedArray<Slot> slots_;
+  std::uint32_t used_slots_ = 0;  ///< from the first on; those behind them were never taken
   std::vector<ServiceClass> classes_;
-  std::vector<LostFragment> lost_;
+  ZeroedArray<LostFragment> lost_;
   std::size_t lost_head_ = 0;
   std::size_t lost_count_ = 0;
   AttachmentSender attachments_;

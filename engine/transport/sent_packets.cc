@@ -7,9 +7,9 @@
 
 namespace ringwire::transport {
 
-SentPackets::SentPackets()
-    : packets_(kSentPackets),
-      items_(kSentItems),
+SentPackets::SentPackets(const ZeroedMemory& memory)
+    : packets_(kSentPackets, memory),
+      items_(kSentItems, memory),
       outstanding_(kSentPackets / 64),
       lost_(kSentPackets / 64) {}
 

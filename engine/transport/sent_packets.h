@@ -10,6 +10,7 @@
 
 #include "base/mutant.h"
 #include "base/time.h"
+#include "base/zeroed_array.h"
 #include "engine/transport/limits.h"
 
 namespace ringwire::transport {
@@ -38,7 +39,7 @@ struct SentPacket {
 
 class SentPackets {
  public:
-  SentPackets();
+  explicit SentPackets(const ZeroedMemory& memory = {});
   [[nodiscard]] static constexpr std::uint64_t memory_bytes() {
     return kSentPackets * sizeof(SentPacket) + kSentItems * sizeof(SentItem) + kSentPackets / 4;
   }
@@ -103,8 +104,8 @@ class SentPackets {
   SentPacket& add(TimeNs now, std::uint32_t bytes);
   void resolve(std::uint64_t number);
 
-  std::vector<SentPacket> packets_;
-  std::vector<SentItem> items_;
+  ZeroedArray<SentPacket> packets_;
+  ZeroedArray<SentItem> items_;
   Bits outstanding_;
   Bits lost_;
   std::uint64_t next_ = 1;

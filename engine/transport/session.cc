@@ -26,6 +26,7 @@ Session::State::State(const SessionConfig& session_config, TimeNs at)
     : config(checked(session_config)),
       sender(config),
       receiver(config),
+      sent(config.memory),
       rtt(config.initial_rtt_ns),
       congestion(config.peer_receive_queue_bytes, config.max_packet_bytes),
       now(at),

@@ -19,6 +19,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "base/zeroed_array.h"
 #include "engine/wire/message_header.h"
 
 namespace ringwire::transport {
@@ -37,6 +38,7 @@ struct SessionConfig {
   DurationNs idle_rtt_ns =
       0;  ///< of the path without a queue, e.g. the control connection's; 0: unknown
   std::uint64_t seed = 0;  ///< jitter only
+  ZeroedMemory memory{};   ///< of its tables: what is not touched need not cost anything
 };
 
 struct OutgoingMessage {
@@ -130,6 +132,7 @@ struct SessionCounters {
 
 class Session {
  public:
+  /// Reserves all it will ever need; touches little of it until the first message.
   Session(const SessionConfig& config, TimeNs now);
   ~Session();
   Session(const Session&) = delete;
