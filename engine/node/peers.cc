@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/node/untouched_pages.h"
 #include "engine/transport/limits.h"
 #include "engine/transport/session.h"
 #include "ring/view.h"
@@ -135,6 +136,7 @@ void Peers::on_established(TimeNs now, const control::Hello& hello,
       config.message_slots = std::min(options_.message_slots, hello.message_slots);
       config.idle_rtt_ns = connection.rtt_ns;
       config.seed = random_word();
+      config.memory = untouched_pages();
       worker::AddSession add;
       add.node = *index;
       add.remote_worker = remote;
