@@ -139,7 +139,7 @@ const worker::ChannelSnapshot* find_snapshot(const Snapshots::All& all, const Ch
 
 Json channel_json(const Admin::Rooms& rooms, const Snapshots::All& all, const Channel& channel) {
   Json serves = Json::array();
-  for (const std::uint16_t service : channel.serves) serves.push_back(rooms.services.name(service));
+  for (const auto& [service, add] : channel.serves) serves.push_back(rooms.services.name(service));
   worker::ChannelSnapshot at_home;
   if (const auto* row = find_snapshot(all, channel)) at_home = *row;
   // Messages are delivered by every worker; submissions are taken by the home worker alone.
@@ -293,7 +293,7 @@ Json attachments_json(const Admin::Rooms& rooms, const Snapshots::All& all) {
     for (const auto& [name, index] : attachment.channels) {
       const Channel& channel = *rooms.attachments.find_channel(index);
       channels.push_back(channel_json(rooms, all, channel));
-      services.insert(channel.serves.begin(), channel.serves.end());
+      for (const auto& [service, add] : channel.serves) services.insert(service);
     }
     Json names = Json::array();
     for (const std::uint16_t service : services) names.push_back(rooms.services.name(service));
@@ -325,6 +325,7 @@ Json drops_json(const Admin::Rooms& rooms, const Snapshots::All& all, bool every
     add(where, "not_a_frame", counters.drop_not_a_frame);
     add(where, "bad_submissions", counters.bad_submissions);
     add(where, "bad_releases", counters.bad_releases);
+    add(where, "late_releases", counters.late_releases);
     add(where, "stale", counters.stale);
     add(where, "duplicates", counters.duplicates);
     for (const worker::SessionSnapshot& session : all[index]->sessions) {

@@ -203,9 +203,9 @@ AttachStatus Attachments::serve(AttachmentId number, const ipc::ServeRequest& re
   Channel* channel = live_channel(number, request.channel);
   if (channel == nullptr || request.service >= services_.count()) return AttachStatus::kUnknown;
   const auto service = static_cast<std::uint16_t>(request.service);
-  if (!channel->serves.insert(service).second) return AttachStatus::kBusy;
-  workers_.send_all(
-      worker::AddConsumer{channel->index, service, request.order == 1, request.prefetch});
+  const worker::AddConsumer add{channel->index, service, request.order == 1, request.prefetch};
+  if (!channel->serves.emplace(service, add).second) return AttachStatus::kBusy;
+  workers_.send_all(add);
   return AttachStatus::kOk;
 }
 
@@ -216,6 +216,36 @@ AttachStatus Attachments::unserve(AttachmentId number, const ipc::ServeRequest& 
   if (channel->serves.erase(service) == 0) return AttachStatus::kUnknown;
   workers_.send_all(worker::RemoveConsumer{channel->index, service});
   return AttachStatus::kOk;
+}
+
+bool Attachments::serves(AttachmentId number) const {
+  const Attachment* attachment = find(number);
+  return attachment != nullptr && std::any_of(attachment->channels.begin(),
+                                              attachment->channels.end(), [&](const auto& channel) {
+                                                return !channels_[channel.second]->serves.empty();
+                                              });
+}
+
+void Attachments::take_place(AttachmentId number) {
+  const Attachment* attachment = find(number);
+  if (attachment == nullptr) return;
+  for (const auto& [own_number, index] : attachment->channels) {
+    const Channel& channel = *channels_[index];
+    if (channel.state != Channel::State::kLive) continue;
+    for (const auto& [service, add] : channel.serves)
+      workers_.send_all(worker::RemoveConsumer{index, service});
+    workers_.send_all(worker::TakeBack{index});
+  }
+}
+
+void Attachments::give_place_back(AttachmentId number) {
+  const Attachment* attachment = find(number);
+  if (attachment == nullptr) return;
+  for (const auto& [own_number, index] : attachment->channels) {
+    const Channel& channel = *channels_[index];
+    if (channel.state != Channel::State::kLive) continue;
+    for (const auto& [service, add] : channel.serves) workers_.send_all(add);
+  }
 }
 
 void Attachments::on_channel_gone(const worker::ChannelGone& gone) {

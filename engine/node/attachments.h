@@ -56,8 +56,8 @@ struct Channel {
   std::uint32_t workers_left = 0;  ///< that have not said ChannelGone
   std::unique_ptr<ipc::EngineChannel> engine;
   std::unordered_map<std::uint32_t, AdoptedFile> files;
-  std::set<std::uint16_t> serves;
-  std::function<void()> when_gone;  ///< answers kChannelClose
+  std::map<std::uint16_t, worker::AddConsumer> serves;  ///< by service
+  std::function<void()> when_gone;                      ///< answers kChannelClose
 };
 
 struct Attachment {
@@ -107,6 +107,12 @@ class Attachments {
   void drop(AttachmentId number, const ipc::FileRequest& request, Answer answer);
   ipc::AttachStatus serve(AttachmentId number, const ipc::ServeRequest& request);
   ipc::AttachStatus unserve(AttachmentId number, const ipc::ServeRequest& request);
+  /// Whether any channel of it serves.
+  [[nodiscard]] bool serves(AttachmentId number) const;
+  /// A stopped program: it is given nothing, and what it holds of services goes to others.
+  void take_place(AttachmentId number);
+  /// It runs again, and serves what it served.
+  void give_place_back(AttachmentId number);
 
   // Notices of the workers.
   void on_channel_gone(const worker::ChannelGone& gone);

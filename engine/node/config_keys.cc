@@ -388,7 +388,7 @@ constexpr ConfigKey kKeys[] = {
      [](const ConfigValue& value, Config& config) -> std::string {
        return read_choice(value, config.limits.queue_full, kQueueFull);
      }},
-    {"limits.hold", "30s", false, "\"30s\"", "without effect yet: for stopped programs",
+    {"limits.hold", "30s", false, "\"30s\"", "then what a stopped program reads goes to others",
      [](const ConfigValue& value, Config& config) -> std::string {
        return read_duration(value, config.limits.hold_ns, kMillisecondNs, "never");
      }},

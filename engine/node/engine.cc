@@ -33,6 +33,7 @@
 #include "engine/node/start_error.h"
 #include "engine/node/state_directory.h"
 #include "engine/node/status_page.h"
+#include "engine/node/stopped_programs.h"
 #include "engine/node/workers.h"
 #include "engine/transport/session.h"
 #include "ring/placement.h"
@@ -150,6 +151,7 @@ struct Engine::State {
   std::optional<Services> services;
   std::optional<ExtentFiles> extents;
   std::optional<Attachments> attachments;
+  std::optional<StoppedPrograms> stopped_programs;
   std::optional<RingView> view;
   std::optional<Peers> peers;
   std::optional<Snapshots> snapshots;
@@ -209,6 +211,7 @@ Engine::State::State(const Config& given)
   attaching.quota_bytes = budget->budget_bytes();
   attaching.server = is_server;
   attachments.emplace(attaching, *workers, *background, *budget, *services);
+  stopped_programs.emplace(loop, *attachments, config.limits.hold_ns);
   attachments->set_on_freed([this] { extents->retry(); });
 
   RingViewOptions ring;
@@ -376,6 +379,7 @@ void Engine::start(std::function<void(const std::string&)> on_ready, std::functi
       [&state](std::uint32_t worker, worker::Notice& notice) { state.on_notice(worker, notice); });
   state.busy_sampled_ns = clock_now_ns();
   state.sample_busy();
+  state.stopped_programs->start();
   state.extents->add_domain(0, ExtentFiles::Charge::kFixed, [&state](bool made) {
     if (!made) {
       spdlog::error("no memory for the first extent files: see `free` and [limits] memory");

@@ -38,6 +38,7 @@ void Channels::remove(const RemoveChannel& command) {
        ++round) {
   }
   channel.removing = true;
+  core_.quarantine.forget(command.index);
   if (!RW_MUTANT(86)) core_.outbound->abandon_calls(command.index);
   core_.channel_by_identity.erase(Core::channel_key(channel.attachment, channel.number));
   core_.groups->remove_channel(command.index);
@@ -131,6 +132,11 @@ bool Channels::take_releases(ChannelIndex index) {
     ++count;
     const auto in = static_cast<std::uint32_t>(release.token);
     const auto generation = static_cast<std::uint32_t>(release.token >> 32);
+    // First of all: the same message may have been delivered to this program again.
+    if (!core_.quarantine.empty() && core_.quarantine.come_back(index, release.token)) {
+      ++core_.counters.late_releases;
+      continue;
+    }
     if (in >= core_.ins.capacity() || core_.ins[in].generation != generation ||
         core_.ins[in].state != InState::kDelivered || core_.ins[in].channel != index ||
         release.verdict > static_cast<std::uint32_t>(ipc::Verdict::kRefuse)) {
@@ -161,7 +167,7 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   if (message.deliveries > 1) ++core_.counters.redelivered;
 
   const wire::MessageHeader& header = message.header;
-  entry->token = std::uint64_t{message.generation} << 32 | in;
+  entry->token = core_.delivery_token(in);
   entry->hash = header.hash;
   entry->payload_bytes = header.payload_bytes;
   entry->ticket = ticket;

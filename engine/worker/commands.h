@@ -62,6 +62,11 @@ struct RemoveConsumer {
   ChannelIndex index = 0;
   std::uint16_t service = 0;
 };
+/// Its program has been stopped for too long: what it holds of groups goes to others. It may go on
+/// reading that when it runs again, until it releases it (too late) or is gone.
+struct TakeBack {
+  ChannelIndex index = 0;
+};
 /// A transmit file of a program, mapped by the ring manager, to the channel's home worker only.
 /// `data` stays mapped until FileGone (asked for by DropFile) or ChannelGone.
 struct AddFile {
@@ -173,7 +178,8 @@ struct WorkerCounters {
   std::uint64_t drop_unknown_connection = 0;
   std::uint64_t drop_not_a_frame = 0;
   std::uint64_t bad_submissions = 0;
-  std::uint64_t bad_releases = 0;  ///< of what was never delivered, or twice
+  std::uint64_t bad_releases = 0;   ///< of what was never delivered, or twice
+  std::uint64_t late_releases = 0;  ///< of what was taken back from a stopped program
 };
 struct WorkerSnapshot {
   WorkerCounters counters;
@@ -189,9 +195,10 @@ struct TakeSnapshot {
   std::unique_ptr<WorkerSnapshot> snapshot;
 };
 
-using Command = std::variant<std::monostate, AddChannel, RemoveChannel, AddService, AddConsumer,
-                             RemoveConsumer, AddFile, DropFile, AddExtentFile, RefuseLarge,
-                             AddSession, CloseSessions, SetPeerState, SetView, Drain, TakeSnapshot>;
+using Command =
+    std::variant<std::monostate, AddChannel, RemoveChannel, AddService, AddConsumer, RemoveConsumer,
+                 TakeBack, AddFile, DropFile, AddExtentFile, RefuseLarge, AddSession, CloseSessions,
+                 SetPeerState, SetView, Drain, TakeSnapshot>;
 
 // ---- worker -> ring manager ---------------------------------------------------------------------
 

@@ -64,4 +64,10 @@ void Core::give_back(DomainIndex domain, const ipc::Extent& extent) {
   if (!extent.empty()) pool(domain).give_back(extent, now);
 }
 
+void Core::end_use(std::uint32_t in, DomainIndex domain, const ipc::Extent& extent) {
+  if (extent.empty()) return;
+  if (!quarantine.empty() && quarantine.keep(delivery_token(in), domain, extent)) return;
+  give_back(domain, extent);
+}
+
 }  // namespace ringwire::worker

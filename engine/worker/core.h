@@ -16,6 +16,7 @@
 #include "engine/worker/index_pool.h"
 #include "engine/worker/messages.h"
 #include "engine/worker/outbox.h"
+#include "engine/worker/quarantine.h"
 #include "engine/worker/worker.h"
 #include "ring/view.h"
 
@@ -150,6 +151,8 @@ struct Core {
   std::uint32_t next_own_file;
   bool draining = false;
   bool drained_told = false;
+  Quarantine quarantine{
+      [this](DomainIndex domain, const ipc::Extent& extent) { give_back(domain, extent); }};
   bool worked = false;       ///< this turn found work
   bool handed_over = false;  ///< this turn put something into a program's queue
 
@@ -165,6 +168,12 @@ struct Core {
   /// it cannot be told of a file. Only for bytes of a size class.
   ipc::Extent take_small(DomainIndex domain, std::uint64_t bytes);
   void give_back(DomainIndex domain, const ipc::Extent& extent);
+  /// Message `in` needs this memory no more: given back, unless a stopped program may read it yet.
+  void end_use(std::uint32_t in, DomainIndex domain, const ipc::Extent& extent);
+  /// What names a delivered message in its release.
+  [[nodiscard]] std::uint64_t delivery_token(std::uint32_t in) const {
+    return std::uint64_t{ins[in].generation} << 32 | in;
+  }
 
   [[nodiscard]] static std::uint64_t sequence_key(ChannelIndex channel, std::uint64_t sequence) {
     return mix64(sequence * 0x9e3779b97f4a7c15ULL + channel + 1);

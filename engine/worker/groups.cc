@@ -59,12 +59,23 @@ void Groups::remove_channel(ChannelIndex index) {
   Channel& channel = core_.channels[index];
   for (const std::uint32_t at : channel.consumers) end_consumer(at);
   channel.consumers.clear();
+  redeliver_held(index, false);
+}
+
+void Groups::take_back(ChannelIndex index) {
+  const Channel& channel = core_.channels[index];
+  if (channel.ipc != nullptr && !channel.removing) redeliver_held(index, true);
+}
+
+void Groups::redeliver_held(ChannelIndex index, bool may_be_read) {
+  Channel& channel = core_.channels[index];
   // Newest first to the front of the group, so that the oldest ends up first.
   for (std::uint32_t in = channel.held.back(); in != kNone;) {
     InMessage& message = core_.ins[in];
     const std::uint32_t older = message.link.previous;
     if ((message.header.flags & (wire::kReply | wire::kToOrigin)) == 0) {
       channel.held.remove(core_.ins, in);
+      if (may_be_read) core_.quarantine.lend(index, core_.delivery_token(in));
       redeliver(in);
     }
     in = older;
@@ -261,7 +272,7 @@ bool Groups::same_domain(std::uint32_t in, DomainIndex domain) {
   }
   if (extent.empty()) return false;
   std::memcpy(extent.data, message.extent.data, static_cast<std::size_t>(total));
-  core_.give_back(message.domain, message.extent);
+  core_.end_use(in, message.domain, message.extent);
   message.extent = extent;
   message.domain = domain;
   return true;

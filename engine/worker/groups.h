@@ -20,6 +20,8 @@ class Groups {
   void remove_consumer(const RemoveConsumer& command);
   /// The channel is gone: what its program had goes to others (G8).
   void remove_channel(ChannelIndex index);
+  /// The program is stopped: what it had goes to others, and stays where it may be reading it.
+  void take_back(ChannelIndex index);
 
   /// Whether a message for this service may come in now.
   [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) const;
@@ -88,6 +90,7 @@ class Groups {
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   bool same_domain(std::uint32_t in, DomainIndex domain);
   void end_consumer(std::uint32_t at);
+  void redeliver_held(ChannelIndex index, bool may_be_read);
   void redeliver(std::uint32_t in);
 
   Core& core_;

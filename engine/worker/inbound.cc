@@ -305,8 +305,8 @@ void Inbound::drop(std::uint32_t in) {
   detach_source(in);
   const std::uint64_t identity = Core::identity_key(message.header.id);
   if (core_.in_by_identity.find(identity) == in) core_.in_by_identity.erase(identity);
-  if (!RW_MUTANT(68)) core_.give_back(message.domain, message.extent);
-  core_.give_back(message.domain, message.key_extent);
+  if (!RW_MUTANT(68)) core_.end_use(in, message.domain, message.extent);
+  core_.end_use(in, message.domain, message.key_extent);
   give_back(in);
 }
 

@@ -52,6 +52,7 @@ struct Worker::State {
   void operator()(AddService& command);
   void operator()(AddConsumer& command) { groups.add_consumer(command); }
   void operator()(RemoveConsumer& command) { groups.remove_consumer(command); }
+  void operator()(TakeBack& command) { groups.take_back(command.index); }
   void operator()(AddFile& command) { channels.add_file(command); }
   void operator()(DropFile& command) { channels.drop_file(command); }
   void operator()(AddExtentFile& command);

@@ -157,6 +157,39 @@ class ColdMemory(Cluster):
                                 "delivered": 1, "duplicates": 0})
 
 
+class StoppedPrograms(Cluster):
+    servers, secondaries, options = 1, 0, ("-o", "limits.hold=300ms")
+
+    def told(self, what):
+        return json.loads(self.world.ringwire("s1", what, "--json").stdout)
+
+    def late_releases(self):
+        return sum(drop["count"] for drop in self.told("drops")["drops"]
+                   if drop["reason"] == "late_releases")
+
+    def held_by(self, process):
+        return sum(channel["held"] for one in self.told("attachments")["attachments"]
+                   if one["pid"] == process.popen.pid for channel in one["channels"])
+
+    def test_what_it_holds_goes_to_another_and_its_late_release_is_refused(self):
+        stopped = self.world.serve("s1", "--sink", "--service", "held")
+        stopped.signal(signal.SIGSTOP)
+        sender = self.world.sender("c1", "--key", "k", "--service", "held",
+                                   self.world.file("held.bin", 300_000))
+        await_true(lambda: self.held_by(stopped) == 1, "the stopped program has it")
+        other = self.world.spawn([program("ringwire"), "serve", "--socket", self.world.socket("s1"),
+                                  "--sink", "--service", "held"], "other")
+        self.assertEqual(sender.end(), 0, sender.text())
+        self.assertEqual(self.late_releases(), 0)
+        stopped.signal(signal.SIGCONT)
+        await_true(lambda: self.late_releases() == 1, "its release comes, late")
+        # It serves again: alone, it gets the next.
+        other.kill()
+        self.send("--key", "k", "--service", "held")
+        self.assertTrue(stopped.running())
+        stopped.kill()
+
+
 class RandomDelivery(Cluster):
     servers, secondaries, options = 2, 0, ("-o", "cluster.type=random")
 
