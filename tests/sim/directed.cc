@@ -250,6 +250,8 @@ WorldOptions local_elders_end() {
   options.large_bytes = 5'000'000;
   options.memory_bytes = 6'000'000;
   options.deadline_chance = 0.4;
+  options.ends_before_heal = true;  // nobody waits for an elder that is gone
+  options.safety_ns = 900 * kMs;    // less than a hold lasts
   return options;
 }
 
