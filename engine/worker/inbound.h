@@ -1,6 +1,7 @@
 // What arrives: from sessions of other nodes, or from programs of this one. Finds duplicates, gives
 // each message its memory, holds it until its predecessor is there, hands it to its group or
-// channel, and tells the sender how it ended. Hot; one thread.
+// channel, and tells the sender how it ended. Memory and order have files of their own:
+// inbound_*.cc. Hot; one thread.
 #pragma once
 
 #include <array>

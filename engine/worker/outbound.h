@@ -2,7 +2,8 @@
 // level is reached, sends it again where a node died, hung or turned it away, and gathers the
 // outcomes. Order per (channel, service, key): a message is sent only to where its elder without an
 // outcome went, and names it as its predecessor; when an elder is recalled, those after it are
-// recalled too (G3). Hot.
+// recalled too (G3). Taking, routing (with order) and outcomes have files of their own:
+// outbound_*.cc. Hot.
 #pragma once
 
 #include <cstdint>
