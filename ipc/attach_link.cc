@@ -194,6 +194,7 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
 int AttachLink::request(AttachType type, std::span<const std::byte> body, int descriptor,
                         Datagram& answer) {
   if (dead()) return fail(RW_ENOENGINE, "the engine is gone");
+  answer.prepare();  // before the engine does anything: what it did must not be lost for memory
   AttachHeader header{};
   header.magic = kAttachMagic;
   header.type = static_cast<std::uint32_t>(type);

@@ -76,7 +76,7 @@ SocketResult send_datagram(int socket, const AttachHeader& header, std::span<con
 SocketResult receive_datagram(int socket, Datagram& datagram, TimeNs deadline) {
   datagram.close_descriptors();
   datagram.body_bytes_ = 0;
-  datagram.body_.resize(kMaxDatagramBytes - sizeof(AttachHeader));
+  datagram.prepare();
   iovec parts[2] = {
       {.iov_base = &datagram.header_, .iov_len = sizeof datagram.header_},
       {.iov_base = datagram.body_.data(), .iov_len = datagram.body_.size()},

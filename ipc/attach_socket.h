@@ -45,6 +45,8 @@ class Datagram {
     return value;
   }
   [[nodiscard]] std::size_t descriptor_count() const { return descriptor_count_; }
+  /// Take the memory that receiving needs. Throws bad_alloc, and receiving then does not.
+  void prepare() { body_.resize(kMaxDatagramBytes - sizeof(AttachHeader)); }
   /// The caller owns it from now; -1 when there is none.
   [[nodiscard]] int take_descriptor(std::size_t index);
 

@@ -41,11 +41,11 @@ void OutcomeBook::grow() {
 void OutcomeBook::keep(const EndedSend& ended) {
   while (kept_slot(ended.sequence).sequence != 0 && kept_.size() < kMaxKeptOutcomes) grow_kept();
   EndedSend& place = kept_slot(ended.sequence);
-  if (place.sequence != 0) targets_.erase(place.sequence);
-  place = ended;
   while (!kept_order_.empty() && kept_slot(kept_order_.front()).sequence != kept_order_.front())
     kept_order_.pop_front();
-  kept_order_.push_back(ended.sequence);
+  kept_order_.push_back(ended.sequence);  // the last that needs memory
+  if (place.sequence != 0) targets_.erase(place.sequence);
+  place = ended;
 }
 
 void OutcomeBook::grow_kept() {

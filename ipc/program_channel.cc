@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "ipc/last_error.h"
@@ -58,12 +59,8 @@ int ProgramChannel::open(ProgramClient& client, const rw_channel_options& option
 ProgramChannel::~ProgramChannel() {
   if (epoll_ >= 0) close(epoll_);
   if (retry_timer_ >= 0) close(retry_timer_);
-  if (client_.forked()) return;  // the parent's channel: the engine must not hear of this
-  if (side_ != nullptr && !side_->link->dead()) {
-    const ChannelRequest body{.channel = number_, .reserved = 0};
-    Datagram answer;
-    client_.request(*side_->link, AttachType::kChannelClose, bytes_of(body), -1, answer);
-  }
+  // Before another thread can have the number. Messages still point into the maps of the sides.
+  if (side_ != nullptr) side_->queues.reset();
   client_.remove_channel(number_, book_.next_sequence());
 }
 
@@ -114,14 +111,15 @@ void ProgramChannel::retire_side() {
 
 int ProgramChannel::open_side(std::shared_ptr<AttachLink> link) {
   auto side = std::make_unique<EngineSide>(client_, number_, std::move(link));
-  if (const int error = ProgramQueues::open(client_, *side->link, number_, book_.oldest(), entries_,
-                                            side->queues);
+  if (const int error =
+          ProgramQueues::open(client_, side->link, number_, book_.oldest(), entries_, side->queues);
       error != RW_OK)
     return error;
   if (const int error = transmit_.adopt_all(*side->link); error != RW_OK) return error;
   for (const Serve& serve : serves_)
     if (const int error = declare(*side, serve, AttachType::kServe); error != RW_OK) return error;
   if (side_ != nullptr) {
+    old_sides_.reserve(old_sides_.size() + 1);
     side_->queues.reset();
     old_sides_.push_back(std::move(side_));
     std::erase_if(old_sides_, [](const auto& old) { return old->maps.idle(); });
@@ -129,7 +127,8 @@ int ProgramChannel::open_side(std::shared_ptr<AttachLink> link) {
   side_ = std::move(side);
   replay_next_ = book_.oldest();
   replay_end_ = book_.next_sequence();
-  watch_side();
+  // Without it nobody is told of what comes: the next call attaches again.
+  if (!watch_side()) side_->link->mark_dead();
   pump_replay();
   return RW_OK;
 }
@@ -242,28 +241,35 @@ int ProgramChannel::event_descriptor() {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) return fail(RW_ESYSTEM, "epoll_create1 failed");
   retry_timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (retry_timer_ >= 0) {
-    epoll_event wanted{.events = EPOLLIN, .data = {}};
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, retry_timer_, &wanted);
+  if (retry_timer_ < 0 || !watch_side()) {
+    const int saved = errno;
+    if (retry_timer_ >= 0) close(retry_timer_);
+    close(epoll_);
+    epoll_ = retry_timer_ = -1;
+    errno = saved;
+    return fail(RW_ESYSTEM, "the descriptor to wait on cannot be made");
   }
-  watch_side();
   // What came before nobody watched must show at once.
   if (arm_event() || inbox_count_ > 0) {
     const itimerspec soon{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
-    if (retry_timer_ >= 0) timerfd_settime(retry_timer_, 0, &soon, nullptr);
+    timerfd_settime(retry_timer_, 0, &soon, nullptr);
   }
   return epoll_;
 }
 
-void ProgramChannel::watch_side() {
-  if (epoll_ < 0) return;
+// False: the kernel has no room for it.
+bool ProgramChannel::watch_side() {
+  if (epoll_ < 0) return true;
   epoll_event wanted{.events = EPOLLIN, .data = {}};
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, side_->queues->event(), &wanted);
+  // It stays from one side to the next.
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, retry_timer_, &wanted) != 0 && errno != EEXIST) return false;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, side_->queues->event(), &wanted) != 0) return false;
   // Answers to other threads' requests come there too: only the hang-up matters.
   wanted.events = EPOLLRDHUP;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, side_->link->socket(), &wanted);
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, side_->link->socket(), &wanted) != 0) return false;
   const itimerspec never{};
-  if (retry_timer_ >= 0) timerfd_settime(retry_timer_, 0, &never, nullptr);
+  timerfd_settime(retry_timer_, 0, &never, nullptr);
+  return true;
 }
 
 // A call found nothing: make the descriptor readable when that changes. True: it changed already.
@@ -273,13 +279,11 @@ bool ProgramChannel::arm_event() {
     epoll_ctl(epoll_, EPOLL_CTL_DEL, side_->link->socket(), nullptr);
     if (side_->queues != nullptr) epoll_ctl(epoll_, EPOLL_CTL_DEL, side_->queues->event(), nullptr);
     const itimerspec retry{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = kRetryTimerNs}};
-    if (retry_timer_ >= 0) timerfd_settime(retry_timer_, 0, &retry, nullptr);
+    timerfd_settime(retry_timer_, 0, &retry, nullptr);
     return false;
   }
   std::uint64_t ticks = 0;
-  if (retry_timer_ >= 0) {
-    [[maybe_unused]] const ssize_t ignored = read(retry_timer_, &ticks, sizeof ticks);
-  }
+  [[maybe_unused]] const ssize_t ignored = read(retry_timer_, &ticks, sizeof ticks);
   ProgramQueues& queues = *side_->queues;
   queues.clear_event();
   queues.sleeper().arm(replaying() ? kAsleepForRoom : kAsleep);
@@ -349,8 +353,8 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
       book_.keep_target(ended);
       continue;
     }
+    book_.keep(ended);  // may find no memory: then the entry is taken again
     finish(*sent, record.sequence);
-    book_.keep(ended);
   }
 }
 
@@ -400,8 +404,8 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
       free_message(message);
       return;
     }
-    finish(*sent, own.ticket);
     if (own.ticket == call_ticket_) {
+      finish(*sent, own.ticket);
       call_reply_ = message;
       return;
     }
@@ -411,6 +415,7 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
                 .reason = 0,
                 .level = static_cast<std::uint8_t>(Level::kProcessed),
                 .attempts = static_cast<std::uint8_t>(std::min<std::uint32_t>(own.attempt, 255))});
+    finish(*sent, own.ticket);
   }
   message->next = nullptr;
   (inbox_last_ != nullptr ? inbox_last_->next : inbox_first_) = message;

@@ -82,7 +82,7 @@ class ProgramChannel {
   [[nodiscard]] bool ready_now(Want want, std::uint32_t worker);
   void tidy_memory();
   [[nodiscard]] bool arm_event();
-  void watch_side();
+  [[nodiscard]] bool watch_side();
   std::size_t drain(EngineSide& side);
   void take_entry(EngineSide& side, const Delivery& entry, std::uint32_t worker);
   void take_message(EngineSide& side, const Delivery& entry, std::uint32_t worker);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <new>
 
 #include "ipc/last_error.h"
 
@@ -18,15 +19,15 @@ T* at_offset(const MemoryFile& file, std::uint64_t offset) {
 
 }  // namespace
 
-int ProgramQueues::open(ProgramClient& client, AttachLink& link, std::uint32_t channel,
-                        std::uint64_t next_sequence, const QueueEntries& entries,
-                        std::unique_ptr<ProgramQueues>& queues) {
+int ProgramQueues::open(ProgramClient& client, const std::shared_ptr<AttachLink>& link,
+                        std::uint32_t channel, std::uint64_t next_sequence,
+                        const QueueEntries& entries, std::unique_ptr<ProgramQueues>& queues) {
   if (!valid_entries(entries.submission) || !valid_entries(entries.release) ||
       !valid_entries(entries.delivery))
     return fail(RW_EINVAL, "queue entries are powers of two from %u to %u", kMinQueueEntries,
                 kMaxQueueEntries);
-  std::unique_ptr<ProgramQueues> fresh(new ProgramQueues);
-  const std::uint32_t worker_count = link.worker_count();
+  std::unique_ptr<ProgramQueues> fresh(new ProgramQueues(client, link, channel));
+  const std::uint32_t worker_count = link->worker_count();
   const std::uint64_t up_bytes = up_file_bytes(entries.submission, entries.release, worker_count);
   auto up = MemoryFile::create("ringwire-up", up_bytes);
   if (!up.ok()) return fail(RW_ENOMEM, "no memory for a channel's queues");
@@ -46,17 +47,18 @@ int ProgramQueues::open(ProgramClient& client, AttachLink& link, std::uint32_t c
                                 .next_sequence = next_sequence};
   Datagram answer;
   if (const int error =
-          client.request(link, AttachType::kChannelOpen, std::as_bytes(std::span(&body, 1)),
+          client.request(*link, AttachType::kChannelOpen, std::as_bytes(std::span(&body, 1)),
                          fresh->up_.descriptor(), answer);
       error != RW_OK)
     return error;
-  if (const int error = fresh->attach(link, entries, answer); error != RW_OK) return error;
+  fresh->opened_ = true;
+  if (const int error = fresh->attach(entries, answer); error != RW_OK) return error;
   queues = std::move(fresh);
   return RW_OK;
 }
 
-int ProgramQueues::attach(AttachLink& link, const QueueEntries& entries, Datagram& answer) {
-  worker_count_ = link.worker_count();
+int ProgramQueues::attach(const QueueEntries& entries, Datagram& answer) {
+  worker_count_ = link_->worker_count();
   const auto opened = answer.body_as<ChannelOpenAnswer>();
   if (!opened || answer.descriptor_count() != 2 + worker_count_ ||
       opened->home_worker >= worker_count_ || !valid_entries(opened->delivery_entries) ||
@@ -100,9 +102,23 @@ int ProgramQueues::attach(AttachLink& link, const QueueEntries& entries, Datagra
 }
 
 ProgramQueues::~ProgramQueues() {
+  // In a forked child it is the parent's channel: the engine must not hear of this.
+  if (opened_ && !link_->dead() && !client_.forked()) tell_closed();
   if (event_ >= 0) close(event_);
   for (const Worker& worker : workers_)
     if (worker.bell_descriptor >= 0) close(worker.bell_descriptor);
+}
+
+void ProgramQueues::tell_closed() {
+  const ChannelRequest body{.channel = channel_, .reserved = 0};
+  try {
+    Datagram answer;
+    client_.request(*link_, AttachType::kChannelClose, std::as_bytes(std::span(&body, 1)), -1,
+                    answer);
+  } catch (const std::bad_alloc&) {
+    // The engine would keep a channel that nobody has: all of this program attaches again instead.
+    link_->mark_dead();
+  }
 }
 
 void ProgramQueues::publish_submissions() {

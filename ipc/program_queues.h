@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "ipc/doorbell.h"
 #include "ipc/memory_file.h"
@@ -21,9 +22,10 @@ struct QueueEntries {
 
 class ProgramQueues {
  public:
-  static int open(ProgramClient& client, AttachLink& link, std::uint32_t channel,
-                  std::uint64_t next_sequence, const QueueEntries& entries,
+  static int open(ProgramClient& client, const std::shared_ptr<AttachLink>& link,
+                  std::uint32_t channel, std::uint64_t next_sequence, const QueueEntries& entries,
                   std::unique_ptr<ProgramQueues>& queues);
+  /// Tells the engine, if it lives, that the channel is closed.
   ~ProgramQueues();
   ProgramQueues(const ProgramQueues&) = delete;
   ProgramQueues& operator=(const ProgramQueues&) = delete;
@@ -49,8 +51,10 @@ class ProgramQueues {
   void clear_event();
 
  private:
-  ProgramQueues() = default;
-  int attach(AttachLink& link, const QueueEntries& entries, Datagram& answer);
+  ProgramQueues(ProgramClient& client, std::shared_ptr<AttachLink> link, std::uint32_t channel)
+      : client_(client), link_(std::move(link)), channel_(channel) {}
+  int attach(const QueueEntries& entries, Datagram& answer);
+  void tell_closed();
 
   struct Worker {
     SpscProducer<Release> releases;
@@ -59,6 +63,10 @@ class ProgramQueues {
     int bell_descriptor = -1;
   };
 
+  ProgramClient& client_;
+  std::shared_ptr<AttachLink> link_;
+  std::uint32_t channel_;
+  bool opened_ = false;  ///< the engine has it
   MemoryFile up_;
   MemoryFile down_;
   int event_ = -1;

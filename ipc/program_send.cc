@@ -317,8 +317,9 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
 
 // The send has ended: its memory is free again.
 void ProgramChannel::finish(Outstanding& entry, std::uint64_t sequence) {
-  if (!entry.extent.empty()) transmit_.give_back(*side_->link, entry.extent);
+  const Extent extent = entry.extent;
   book_.remove(sequence);
+  if (!extent.empty()) transmit_.give_back(*side_->link, extent);
 }
 
 void ProgramChannel::describe(const EndedSend& ended, rw_outcome& outcome) {

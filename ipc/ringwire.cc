@@ -494,9 +494,11 @@ int rw_admin_within(const char* socket, const char* request, int64_t timeout_ns,
     const auto silent = [&path] {
       return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
     };
-    // Whether it was taken shows in the answer: an engine that refuses a caller says why and hangs
-    // up, perhaps before it was asked.
-    static_cast<void>(ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline));
+    // Whether the engine took it shows in the answer: an engine that refuses a caller says why and
+    // hangs up, perhaps before it was asked.
+    if (ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline) ==
+        ipc::SocketResult::kSystem)
+      return fail(RW_ESYSTEM, "asking the engine at %s: %s", path.c_str(), std::strerror(errno));
     std::string collected;
     ipc::Datagram part;
     for (bool more = true; more;) {

@@ -1,5 +1,7 @@
 #include "ipc/transmit_pool.h"
 
+#include <new>
+
 #include "ipc/last_error.h"
 
 namespace ringwire::ipc {
@@ -82,9 +84,13 @@ bool TransmitPool::evict_one(AttachLink& link, TimeNs since) {
 
 void TransmitPool::drop(AttachLink& link, std::uint32_t number) {
   const FileRequest body{.channel = channel_, .file = number, .bytes = 0};
-  Datagram answer;
   // Whatever the engine says, the file is not named by us again; it forgets it with the channel.
-  client_.request(link, AttachType::kDrop, std::as_bytes(std::span(&body, 1)), -1, answer);
+  try {
+    Datagram answer;
+    client_.request(link, AttachType::kDrop, std::as_bytes(std::span(&body, 1)), -1, answer);
+  } catch (const std::bad_alloc&) {
+    // It keeps its own mapping of the file until then.
+  }
   files_.erase(number);
 }
 

@@ -20,6 +20,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -212,6 +213,8 @@ class FakeEngine {
     std::uint32_t channel = 0;
     std::uint64_t sequence = 0;
     bool call = false;
+    Channel* to = nullptr;
+    SeenSubmission seen;
   };
 
   void tell(std::function<void()> order) {
@@ -316,10 +319,23 @@ class FakeEngine {
     for (auto& [number, channel] : attachments_.at(fd).channels) forget(channel.get());
     attachments_.erase(fd);
     close(fd);
+    hand_out_again();
   }
   void forget(Channel* channel) {
     std::erase_if(servers_, [&](const Server& server) { return server.channel == channel; });
     std::erase_if(held_, [&](const Held& held) { return held.channel == channel; });
+    for (auto at = delivered_.begin(); at != delivered_.end();) {
+      const auto next = std::next(at);
+      if (at->second.to == channel) orphans_.push_back(delivered_.extract(at));
+      at = next;
+    }
+  }
+  // What a channel held that is gone goes to another, as with a real engine.
+  void hand_out_again() {
+    for (auto& orphan : std::exchange(orphans_, {})) {
+      const Delivered& was = orphan.mapped();
+      if (Channel* from = find(was.attachment, was.channel)) handle(*from, was.seen);
+    }
   }
 
   void converse(int fd) {
@@ -339,6 +355,7 @@ class FakeEngine {
         pump(*attachment.channels.at(body.channel));
         forget(attachment.channels.at(body.channel).get());
         attachment.channels.erase(body.channel);
+        hand_out_again();
         return answer(fd, request, AttachStatus::kOk);
       }
       case AttachType::kAdopt:
@@ -604,7 +621,8 @@ class FakeEngine {
       out_files_[entry.extent_file] = std::move(file).value();
     }
     if (kind == DeliveryKind::kMessage)
-      delivered_[entry.token] = {from.attachment, from.number, seen.submission.sequence, call};
+      delivered_[entry.token] = {
+          from.attachment, from.number, seen.submission.sequence, call, &to, seen};
     to.pending.emplace_back(static_cast<std::uint32_t>(entry.hash % options_.worker_count), entry);
     flush(to);
   }
@@ -681,6 +699,7 @@ class FakeEngine {
   std::vector<Server> servers_;
   std::vector<Held> held_;
   std::map<std::uint64_t, Delivered> delivered_;
+  std::vector<std::map<std::uint64_t, Delivered>::node_type> orphans_;
   std::map<std::uint32_t, MemoryFile> out_files_;
   std::uint64_t last_token_ = 0;
   std::uint32_t last_file_ = 0;
