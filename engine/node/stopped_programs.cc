@@ -16,6 +16,8 @@ namespace {
 
 constexpr DurationNs kShortestRoundNs = 20 * kMillisecondNs;
 constexpr DurationNs kLongestRoundNs = 5 * kSecondNs;
+/// While any has lost its place: who runs again shall not wait for work.
+constexpr DurationNs kWatchedRoundNs = 100 * kMillisecondNs;
 
 }  // namespace
 
@@ -43,8 +45,10 @@ StoppedPrograms::StoppedPrograms(boost::asio::io_context& manager, Attachments& 
 
 void StoppedPrograms::start() {
   if (hold_ns_ == kNeverNs) return;
-  timer_.expires_after(
-      std::chrono::nanoseconds(std::clamp(hold_ns_ / 4, kShortestRoundNs, kLongestRoundNs)));
+  const bool watches = std::any_of(stopped_.begin(), stopped_.end(),
+                                   [](const auto& one) { return one.second.over; });
+  timer_.expires_after(std::chrono::nanoseconds(
+      std::clamp(hold_ns_ / 4, kShortestRoundNs, watches ? kWatchedRoundNs : kLongestRoundNs)));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     look_at_all(clock_now_ns());

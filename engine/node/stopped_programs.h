@@ -32,7 +32,8 @@ class StoppedPrograms {
 
   void start();
   void cancel();
-  /// One round; start() has it done every quarter of `hold`, at least every 5 s.
+  /// One round; start() has it done every quarter of `hold`, at least every 5 s; every
+  /// 100 ms at least while a program has lost its place.
   void look_at_all(TimeNs now);
 
  private:
