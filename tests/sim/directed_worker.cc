@@ -9,6 +9,7 @@ constexpr DurationNs kMs = kMillisecondNs;
 WorldOptions more_channels_than_windows() {
   WorldOptions options;
   options.servers = 1;
+  options.holds_may_expire = true;
   options.secondaries = 0;
   options.clients = 6;
   options.duplicate_windows = 2;

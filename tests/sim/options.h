@@ -84,6 +84,7 @@ struct WorldOptions {
   bool only_loss = false;           ///< no other fault: what is sent again is compared with it
   bool ends_before_heal = false;    ///< the faults in it leave a way for everything
   bool nothing_repeats = false;     ///< every message is done at its first attempt
+  bool holds_may_expire = false;    ///< so many channels that a node forgets the elders of messages
   bool nobody_ails = false;         ///< its faults are too small for anybody to be suspected
   double late_chance = 0;  ///< per turn: a program acts late, perhaps as its engine falls asleep
   std::int32_t barren_node = -1;  ///< nobody ever serves there

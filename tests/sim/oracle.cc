@@ -119,8 +119,8 @@ void Oracle::check_order(TimeNs now, const Place& place, const Message& message)
   };
   // What its sender gave up may still arrive, late: it was told `unknown`.
   if (message.ended) return;
-  // And what it wants to have cancelled, or whose time is over, holds nobody up: while its node hangs
-  // nobody knows whether it was handed out, and those after it go elsewhere meanwhile.
+  // And what it wants to have cancelled, or whose time is over, holds nobody up: while its node
+  // hangs nobody knows whether it was handed out, and those after it go elsewhere meanwhile.
   if (message.cancelled || (message.deadline_at != 0 && message.deadline_at <= now)) return;
   // Known gap: on a path that reorders, the second attempt of a message may pass the withdrawal of
   // its elder's first, both called back behind a third that was cancelled or timed out (seed 67).

@@ -242,7 +242,19 @@ void World::settle_down() {
         if (snapshot->counters.retried != 0)
           oracle_.violation("node " + std::to_string(node->index) + " made " +
                             std::to_string(snapshot->counters.retried) + " attempts too many");
+  if (!options_.holds_may_expire) check_holds();
   check_idle();
+}
+
+/// A message that waits for an elder gets it, or its sender calls it back and sends it anew: that a
+/// hold ends by its time is for receivers that have forgotten.
+void World::check_holds() {
+  for (const auto& node : stage_.nodes)
+    for (const auto& snapshot : node->snapshots())
+      if (snapshot && snapshot->counters.held_too_long != 0)
+        oracle_.violation("node " + std::to_string(node->index) +
+                          " waited in vain for the elder of " +
+                          std::to_string(snapshot->counters.held_too_long) + " messages");
 }
 
 std::string World::unsettled() const {

@@ -63,6 +63,7 @@ class World {
   [[nodiscard]] std::uint64_t memory_bound() const;
   void settle_down();
   [[nodiscard]] std::string unsettled() const;
+  void check_holds();
   void check_idle();
   [[nodiscard]] Verdict verdict() const;
 
