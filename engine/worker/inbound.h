@@ -80,6 +80,7 @@ class Inbound {
   void unlist(std::uint32_t in);
   void leave_hold(std::uint32_t in);
   void end_long_holds();
+  void send_back(std::uint32_t in);
   void return_large_holds();
   void drop(std::uint32_t in);
   void give_back(std::uint32_t in);
@@ -94,6 +95,12 @@ class Inbound {
   TimeNs large_since_ns_ = 0;                         ///< none of them was answered since
   std::array<std::uint32_t, kMaxServices> in_use_{};  ///< records of messages, by service
   IndexList<InMessage> held_;                         ///< kHeld, longest first
+  struct Woken {
+    std::uint32_t in = kNone;
+    std::uint32_t generation = 0;
+  };
+  std::vector<Woken> woken_;  ///< whose elder was admitted, while waking_
+  bool waking_ = false;
   std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet
 };
 

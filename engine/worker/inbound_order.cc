@@ -1,6 +1,7 @@
 #include "engine/worker/inbound.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
@@ -15,6 +16,9 @@ constexpr std::uint64_t kCounted = ~std::uint64_t{0};
 
 /// So long may none of those that wait for large memory get it before what holds some is sent back.
 constexpr DurationNs kLargePatienceNs = 100 * kMillisecondNs;
+
+/// Messages that name the same predecessor: an honest sender has one at a time, two for a moment.
+constexpr std::uint32_t kMaxWaiters = 64;
 
 /// Of holds that are looked at each time: the rest has its turn 20 ms later.
 constexpr std::uint32_t kHoldsPerPass = 256;
@@ -48,7 +52,11 @@ void Inbound::hold(std::uint32_t in) {
   MessageId elder = message.header.id;
   elder.sequence = message.header.predecessor;
   const std::uint64_t key = Core::identity_key(elder);
-  message.next_waiter = core_.held_by_predecessor.find(key);
+  const std::uint32_t first = core_.held_by_predecessor.find(key);
+  std::uint32_t waiters = 0;
+  for (std::uint32_t at = first; at != kNone; at = core_.ins[at].next_waiter) ++waiters;
+  if (waiters >= kMaxWaiters) return send_back(in);
+  message.next_waiter = first;
   message.state = InState::kHeld;
   message.held_since_ns = core_.now;
   core_.held_by_predecessor.put(key, in);
@@ -89,12 +97,20 @@ void Inbound::wake_waiters(const MessageId& id) {
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone || RW_MUTANT(61)) return;
   core_.held_by_predecessor.erase(key);
-  while (at != kNone) {
-    const std::uint32_t next = core_.ins[at].next_waiter;
-    unlist(at);
-    admit(at);
-    at = next;
+  // A list, not a recursion: each that is admitted wakes those behind it, and thousands may stand
+  // behind one that was lost.
+  for (; at != kNone; at = core_.ins[at].next_waiter)
+    woken_.push_back({at, core_.ins[at].generation});
+  if (std::exchange(waking_, true)) return;
+  for (std::size_t next = 0; next < woken_.size(); ++next) {
+    const auto [in, generation] = woken_[next];
+    // What admitting one brings about may have ended another.
+    if (core_.ins[in].generation != generation || core_.ins[in].state != InState::kHeld) continue;
+    unlist(in);
+    admit(in);
   }
+  woken_.clear();
+  waking_ = false;
 }
 
 void Inbound::admit(std::uint32_t in) {
@@ -162,13 +178,18 @@ void Inbound::end_long_holds() {
       continue;
     }
     ++core_.counters.held_too_long;
-    const bool for_good = !message.local && message.header.level == Level::kNone;
-    const wire::MessageHeader header = message.header;
-    const NodeIndex node = message.origin_node;
-    finish(in, Ending::kFailed, Reason::kQueueFull);
-    // At level none it does not come again: those behind it go on without it.
-    if (for_good) elder_gone(node, header.id, header.predecessor);
+    send_back(in);
   }
+}
+
+void Inbound::send_back(std::uint32_t in) {
+  const InMessage& message = core_.ins[in];
+  const bool for_good = !message.local && message.header.level == Level::kNone;
+  const wire::MessageHeader header = message.header;
+  const NodeIndex node = message.origin_node;
+  finish(in, Ending::kFailed, Reason::kQueueFull);
+  // At level none it does not come again: those behind it go on without it.
+  if (for_good) elder_gone(node, header.id, header.predecessor);
 }
 
 }  // namespace ringwire::worker

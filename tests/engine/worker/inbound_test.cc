@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <string>
+#include <string_view>
+
 #include "tests/engine/worker/lone_worker.h"
 
 namespace ringwire::worker {
@@ -54,6 +58,35 @@ TEST(Inbound, knows_an_elder_that_is_here_without_its_window) {
   world.pass(5 * kMillisecondNs);
   EXPECT_EQ(world.counters().received, 3U);
   EXPECT_EQ(world.counters().held_now, 0U);
+}
+
+TEST(Inbound, lets_a_long_chain_go_when_its_first_comes) {
+  LoneWorker world;
+  for (std::uint64_t sequence = 2; sequence <= 30; ++sequence)
+    world.deliver({.sequence = sequence, .predecessor = sequence - 1, .bytes = 10});
+  EXPECT_EQ(world.counters().held_now, 29U);
+  world.send({.sequence = 1});
+  world.pass(10 * kMillisecondNs);
+  EXPECT_EQ(world.counters().held_now, 0U);
+  EXPECT_EQ(world.counters().received, 30U);
+  EXPECT_TRUE(world.results.empty());
+}
+
+TEST(Inbound, holds_only_so_many_behind_one) {
+  LoneWorker world;
+  // One service alone has not the credit for it.
+  const std::array<std::string_view, 4> services = {"", "a", "b", "c"};
+  for (std::uint16_t service = 1; service < services.size(); ++service)
+    world.command(AddService{service, std::string(services[service])});
+  for (std::uint64_t sequence = 2; sequence <= 81; ++sequence)
+    world.deliver({.sequence = sequence,
+                   .predecessor = 1,
+                   .bytes = 10,
+                   .service = services[sequence % services.size()]});
+  EXPECT_EQ(world.counters().held_now, 64U);
+  ASSERT_EQ(world.results.size(), 16U);
+  for (const LoneWorker::Result& result : world.results)
+    EXPECT_EQ(result.reason, Reason::kQueueFull);
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ class LoneWorker {
     std::uint64_t attachment = 7;
     std::uint64_t bytes = 100;
     Level level = Level::kProcessed;
+    std::string_view service = {};  ///< "", or one that was added
   };
 
   explicit LoneWorker(std::uint32_t duplicate_windows = 16)
@@ -54,11 +55,17 @@ class LoneWorker {
     message.header.predecessor = sent.predecessor;
     message.header.payload_bytes = sent.bytes;
     message.header.level = sent.level;
+    message.header.service = sent.service;
     message.header.epoch = 1;
     message.payload = payload_.data();
     message.cookie = static_cast<std::uint32_t>(sent.sequence);
     transport::MessageNumber number{};
     RW_CHECK(peer_.send(message, number) == transport::SendVerdict::kTaken);
+  }
+
+  void deliver(const Sent& sent) {
+    send(sent);
+    pass(kMillisecondNs);
   }
 
   void pass(DurationNs duration) {
@@ -115,7 +122,7 @@ class LoneWorker {
     config.local_connection_id = local;
     config.remote_connection_id = remote;
     config.max_packet_bytes = fuzz::HandPort::kBytes;
-    config.message_slots = 256;
+    config.message_slots = 4'096;
     return config;
   }
   static WorkerConfig config(std::uint32_t duplicate_windows) {
