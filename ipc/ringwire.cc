@@ -1,91 +1,27 @@
-// The C ABI (ringwire.h): checks arguments, keeps exceptions inside, and calls the rooms behind it.
+// The C ABI of clients and channels (ringwire.h): checks arguments and calls the rooms behind it.
 #include "ipc/ringwire.h"
 
-#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <cerrno>
 #include <cstring>
-#include <new>
-#include <vector>
 
-#include "base/bytes.h"
-#include "base/hash.h"
-#include "ipc/last_error.h"
-#include "ipc/program_channel.h"
-#include "ipc/socket_path.h"
+#include "ipc/abi_guard.h"
 
 namespace ipc = ringwire::ipc;
+using ipc::bad_options;
 using ipc::fail;
-
-struct rw_client {
-  std::unique_ptr<ipc::ProgramClient> client;
-  std::mutex mutex;
-  std::vector<rw_channel*> channels;
-};
-struct rw_channel {
-  rw_client* client = nullptr;
-  std::unique_ptr<ipc::ProgramChannel> channel;
-};
+using ipc::guarded;
+using ipc::on_channel;
+using ipc::read_options;
 
 namespace {
 
-/// How long rw_admin waits for a live engine's answer.
-constexpr ringwire::DurationNs kAdminLimitNs = 10 * ringwire::kSecondNs;
 constexpr std::size_t kReadBytes = 1u << 20;  // what one read asks for: enough to be rare
 
-// Memory is the only thing that throws in here.
-template <typename Body>
-int guarded(Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return fail(RW_ENOMEM, "out of memory");
-  } catch (...) {
-    return fail(RW_ESYSTEM, "an unexpected failure");
-  }
-}
-
-template <typename Body>
-int on_channel(rw_channel* channel, Body body) noexcept {
-  if (channel == nullptr) return fail(RW_EINVAL, "the channel is NULL");
-  if (channel->channel->forked())
-    return fail(RW_EFORK, "this channel was opened before fork(): open one in the child");
-  return guarded([&] { return body(*channel->channel); });
-}
-
-// A copy of the caller's options that has every field of ours: an older caller's struct is shorter.
-// False: its size makes no sense.
-template <typename Options>
-bool read_options(const Options* given, Options& options) {
-  options = {};
-  if (given == nullptr) return true;
-  if (given->struct_bytes < sizeof given->struct_bytes || given->struct_bytes > 65'536)
-    return false;
-  std::memcpy(&options, given, std::min(given->struct_bytes, sizeof options));
-  options.struct_bytes = sizeof options;
-  return true;
-}
-
-int bad_options() { return fail(RW_EINVAL, "struct_bytes of the options is not set"); }
-
 bool bad_data(const void* data, std::size_t bytes) { return data == nullptr && bytes > 0; }
-
-rw_target target_of(ipc::TargetKind kind) {
-  rw_target target{};
-  target.kind = static_cast<std::uint32_t>(kind);
-  return target;
-}
-
-rw_target keyed_target(ipc::TargetKind kind, const void* key, std::size_t bytes) {
-  rw_target target = target_of(kind);
-  target.key = key;
-  target.key_bytes = bytes;
-  target.hash = key == nullptr ? rw_hash("", 0) : rw_hash(key, bytes);
-  return target;
-}
 
 // Read exactly `bytes` from `offset`; for what cannot seek, from where it stands, if offset is 0.
 int read_range(int fd, std::uint64_t offset, std::uint8_t* to, std::uint64_t bytes) {
@@ -169,40 +105,6 @@ void rw_channel_close(rw_channel* channel) {
     delete channel;
     return int{RW_OK};
   });
-}
-
-// ---- where to -----------------------------------------------------------------------------------
-
-rw_target rw_target_key(const void* key, size_t bytes) {
-  return keyed_target(ipc::TargetKind::kKey, key, bytes);
-}
-rw_target rw_target_hash(uint64_t hash) {
-  rw_target target = target_of(ipc::TargetKind::kKey);
-  target.hash = hash;
-  return target;
-}
-rw_target rw_target_random(void) { return target_of(ipc::TargetKind::kRandom); }
-rw_target rw_target_broadcast(void) { return target_of(ipc::TargetKind::kBroadcast); }
-rw_target rw_target_replicas(const void* key, size_t bytes) {
-  return keyed_target(ipc::TargetKind::kReplicas, key, bytes);
-}
-rw_target rw_target_replicas_hash(uint64_t hash) {
-  rw_target target = target_of(ipc::TargetKind::kReplicas);
-  target.hash = hash;
-  return target;
-}
-rw_target rw_target_node(const char* name) {
-  rw_target target = target_of(ipc::TargetKind::kNode);
-  target.node = name;
-  return target;
-}
-rw_target rw_target_origin(const rw_origin* origin) {
-  rw_target target = target_of(ipc::TargetKind::kOrigin);
-  if (origin == nullptr)
-    target.kind = 0;  // refused by the send
-  else
-    target.origin = *origin;
-  return target;
 }
 
 // ---- send ---------------------------------------------------------------------------------------
@@ -407,142 +309,3 @@ int rw_release(rw_channel* channel, rw_message* message, int verdict) {
 int rw_fd(rw_channel* channel) {
   return on_channel(channel, [](ipc::ProgramChannel& on) { return on.event_descriptor(); });
 }
-
-// ---- about --------------------------------------------------------------------------------------
-
-int rw_status(rw_client* client, rw_status_t* status) {
-  if (client == nullptr || status == nullptr) return fail(RW_EINVAL, "client or status is NULL");
-  if (client->client->forked()) return fail(RW_EFORK, "this client was opened before fork()");
-  return guarded([&] {
-    rw_status_t said{};
-    const std::size_t wanted = status->struct_bytes;
-    if (wanted < sizeof wanted || wanted > 65'536) return bad_options();
-    const auto link = client->client->link();
-    link->check();
-    const ipc::WelcomeAnswer& welcome = link->welcome();
-    static_assert(sizeof said.node == sizeof welcome.node_name);
-    static_assert(sizeof said.engine_version == sizeof welcome.engine_version);
-    std::memcpy(said.node, welcome.node_name, sizeof said.node);
-    std::memcpy(said.engine_version, welcome.engine_version, sizeof said.engine_version);
-    said.struct_bytes = wanted;
-    said.attached = link->dead() ? 0 : 1;
-    said.state = link->status().state();
-    said.node_count = link->status().node_count();
-    said.worker_count = welcome.worker_count;
-    said.epoch = link->status().epoch();
-    said.incarnation[0] = welcome.incarnation_high;
-    said.incarnation[1] = welcome.incarnation_low;
-    said.max_message_bytes = welcome.max_message_bytes;
-    std::memcpy(status, &said, std::min(wanted, sizeof said));
-    return int{RW_OK};
-  });
-}
-
-int rw_status_nodes(rw_client* client, rw_node_status* nodes, int max) {
-  if (client == nullptr || nodes == nullptr || max <= 0)
-    return fail(RW_EINVAL, "client or place for nodes is NULL");
-  if (client->client->forked()) return fail(RW_EFORK, "this client was opened before fork()");
-  return guarded([&] {
-    const auto link = client->client->link();
-    const ipc::StatusPage& page = link->status();
-    const std::uint32_t count = std::min(page.node_count(), static_cast<std::uint32_t>(max));
-    for (std::uint32_t index = 0; index < count; ++index) {
-      nodes[index] = {};
-      const std::string_view name = page.name(index);
-      std::memcpy(nodes[index].name, name.data(), name.size());
-      nodes[index].state = page.node_state(index);
-      nodes[index].role = page.node_role(index);
-    }
-    return static_cast<int>(count);
-  });
-}
-
-uint64_t rw_hash(const void* data, size_t bytes) {
-  return ringwire::key_hash({static_cast<const std::byte*>(data), bytes});
-}
-
-int rw_admin(const char* socket, const char* request, char** answer, int* exit_code) {
-  return rw_admin_within(socket, request, kAdminLimitNs, answer, exit_code);
-}
-
-int rw_admin_within(const char* socket, const char* request, int64_t timeout_ns, char** answer,
-                    int* exit_code) {
-  if (request == nullptr || answer == nullptr)
-    return fail(RW_EINVAL, "request or place for the answer is NULL");
-  *answer = nullptr;
-  if (exit_code != nullptr) *exit_code = 1;
-  return guarded([&]() -> int {
-    const std::string path = ipc::find_socket_path(socket);
-    int fd = -1;
-    const ringwire::TimeNs deadline =
-        timeout_ns < 0 ? ringwire::kNeverNs : ipc::monotonic_ns() + timeout_ns;
-    if (const int error = ipc::AttachLink::connect_socket(path, deadline, fd); error != RW_OK)
-      return error;
-    struct Closer {
-      int fd;
-      ~Closer() { close(fd); }
-    } closer{fd};
-    const std::string_view text(request);
-    ipc::AttachHeader header{};
-    header.magic = ipc::kAttachMagic;
-    header.type = static_cast<std::uint32_t>(ipc::AttachType::kAdmin);
-    header.request = 1;
-    header.body_bytes = static_cast<std::uint32_t>(text.size());
-    if (text.size() > ipc::kMaxDatagramBytes - sizeof header)
-      return fail(RW_ETOOLARGE, "the request is too long");
-    // An engine that is alive answers in milliseconds; one that is stopped must not hang its asker.
-    const auto silent = [&path] {
-      return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
-    };
-    // Whether the engine took it shows in the answer: an engine that refuses a caller says why and
-    // hangs up, perhaps before it was asked.
-    if (ipc::send_datagram(fd, header, ringwire::as_bytes(text), {}, deadline) ==
-        ipc::SocketResult::kSystem)
-      return fail(RW_ESYSTEM, "asking the engine at %s: %s", path.c_str(), std::strerror(errno));
-    std::string collected;
-    ipc::Datagram part;
-    for (bool more = true; more;) {
-      const ipc::SocketResult received = ipc::receive_datagram(fd, part, deadline);
-      if (received == ipc::SocketResult::kTimeout) return silent();
-      if (received != ipc::SocketResult::kDone)
-        return fail(RW_ENOENGINE, "the engine at %s hung up", path.c_str());
-      if (const auto notice = part.body_as<ipc::ClosingNotice>();
-          notice && part.header().type == static_cast<std::uint32_t>(ipc::AttachType::kClosing))
-        return fail(ipc::error_of(static_cast<ipc::AttachStatus>(notice->status)),
-                    "the engine at %s refused: %.*s", path.c_str(),
-                    static_cast<int>(sizeof notice->text), notice->text);
-      const auto status = static_cast<ipc::AttachStatus>(part.header().status);
-      ipc::AdminAnswer about{};
-      if (status != ipc::AttachStatus::kOk || part.body().size() < sizeof about)
-        return fail(status == ipc::AttachStatus::kOk ? int{RW_ECLOSED} : ipc::error_of(status),
-                    "the engine at %s refused the request", path.c_str());
-      std::memcpy(&about, part.body().data(), sizeof about);
-      collected += ringwire::as_text(part.body().subspan(sizeof about));
-      more = about.more != 0;
-      if (exit_code != nullptr) *exit_code = static_cast<int>(about.exit_code);
-    }
-    *answer = static_cast<char*>(std::malloc(collected.size() + 1));
-    if (*answer == nullptr) return fail(RW_ENOMEM, "out of memory");
-    std::memcpy(*answer, collected.c_str(), collected.size() + 1);
-    return RW_OK;
-  });
-}
-
-void rw_free(void* memory) { std::free(memory); }
-
-const char* rw_last_error(void) { return ipc::last_error(); }
-
-const char* rw_default_socket(char* buffer, size_t bytes) {
-  if (buffer == nullptr || bytes == 0) return "";
-  buffer[0] = '\0';
-  guarded([&] {
-    const std::string path = ipc::find_socket_path(nullptr);
-    const std::size_t copied = std::min(path.size(), bytes - 1);
-    std::memcpy(buffer, path.data(), copied);
-    buffer[copied] = '\0';
-    return int{RW_OK};
-  });
-  return buffer;
-}
-
-const char* rw_version(void) { return RINGWIRE_VERSION; }
