@@ -31,6 +31,14 @@ inline constexpr std::uint32_t kSlotCount = 65'536;
   return XXH3_64bits(key.data(), key.size());
 }
 
+/// XXH3-64 with a secret seed, for tables whose keys come from programs or peers: who does not know
+/// the seed cannot choose keys that meet in one place, or another's key.
+template <typename... Words>
+[[nodiscard]] std::uint64_t seeded_hash(std::uint64_t seed, Words... words) {
+  const std::uint64_t all[] = {static_cast<std::uint64_t>(words)...};
+  return XXH3_64bits_withSeed(all, sizeof all, seed);
+}
+
 /// The top 16 bits of the mixed hash. The constant is added so that hash 0 is not a fixed point.
 [[nodiscard]] constexpr std::uint32_t slot_of(std::uint64_t hash) {
   return static_cast<std::uint32_t>(mix64(hash + 0x9e3779b97f4a7c15ULL) >> 48);

@@ -22,7 +22,7 @@ void Channels::add(const AddChannel& command) {
   channel.home = command.channel->home_worker() == core_.config.index;
   channel.next_sequence = std::max<std::uint64_t>(command.next_sequence, 1);
   core_.pool(command.domain);
-  core_.channel_by_identity.put(Core::channel_key(command.attachment, command.number),
+  core_.channel_by_identity.put(core_.channel_key(command.attachment, command.number),
                                 command.index);
   core_.bell_changes.push_back({command.index, command.channel->worker_bell(core_.config.index)});
   touch(command.index);
@@ -40,7 +40,7 @@ void Channels::remove(const RemoveChannel& command) {
   channel.removing = true;
   core_.quarantine.forget(command.index);
   if (!RW_MUTANT(86)) core_.outbound->abandon_calls(command.index);
-  core_.channel_by_identity.erase(Core::channel_key(channel.attachment, channel.number));
+  core_.channel_by_identity.erase(core_.channel_key(channel.attachment, channel.number));
   core_.groups->remove_channel(command.index);
   while (!channel.backlog.empty()) {
     core_.inbound->finish(channel.backlog.front(), Ending::kFailed, Reason::kOriginGone);
@@ -270,7 +270,7 @@ bool Channels::park_all() {
 }
 
 ChannelIndex Channels::find(const Id128& attachment, std::uint32_t number) const {
-  const std::uint32_t index = core_.channel_by_identity.find(Core::channel_key(attachment, number));
+  const std::uint32_t index = core_.channel_by_identity.find(core_.channel_key(attachment, number));
   if (index == kNone) return kNone;
   const Channel& channel = core_.channels[index];
   return channel.ipc != nullptr && channel.attachment == attachment && channel.number == number

@@ -20,7 +20,7 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       in_by_number(config.in_messages),
       link_by_connection(ipc::kMaxNodes * kMaxWorkers),
       channel_by_identity(kMaxChannels),
-      windows(config.duplicate_windows),
+      windows(config.duplicate_windows, table_seed),
       deadlines(config.out_messages * 2),
       channels(kMaxChannels),
       nodes(ipc::kMaxNodes),

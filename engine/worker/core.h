@@ -121,6 +121,7 @@ struct Core {
   Core(const WorkerConfig& config, port::Port& port, NoticeBox& notices, TimeNs now);
 
   const WorkerConfig config;
+  const std::uint64_t table_seed = mix64(config.origin_secret[0] ^ config.seed);
   port::Port& port;
   Outbox outbox;
   TimeNs now;
@@ -175,20 +176,20 @@ struct Core {
     return std::uint64_t{ins[in].generation} << 32 | in;
   }
 
-  [[nodiscard]] static std::uint64_t sequence_key(ChannelIndex channel, std::uint64_t sequence) {
-    return mix64(sequence * 0x9e3779b97f4a7c15ULL + channel + 1);
+  // Keys of the tables: seeded, for what goes in is chosen by programs and peers, and two that meet
+  // would take each other's place.
+  [[nodiscard]] std::uint64_t sequence_key(ChannelIndex channel, std::uint64_t sequence) const {
+    return seeded_hash(table_seed, channel, sequence);
   }
-  [[nodiscard]] static std::uint64_t identity_key(const MessageId& id) {
-    return mix64(
-        id.attachment.high ^
-        mix64(id.attachment.low ^ mix64(id.sequence * 0x2545f4914f6cdd1dULL + id.channel)));
+  [[nodiscard]] std::uint64_t identity_key(const MessageId& id) const {
+    return seeded_hash(table_seed, id.attachment.high, id.attachment.low, id.channel, id.sequence);
   }
-  [[nodiscard]] static std::uint64_t number_key(std::uint32_t link,
-                                                transport::MessageNumber number) {
-    return (std::uint64_t{link} << 32 | static_cast<std::uint32_t>(number)) + 1;
+  [[nodiscard]] std::uint64_t number_key(std::uint32_t link,
+                                         transport::MessageNumber number) const {
+    return seeded_hash(table_seed, link, number);
   }
-  [[nodiscard]] static std::uint64_t channel_key(const Id128& attachment, std::uint32_t number) {
-    return mix64(attachment.high ^ mix64(attachment.low + number));
+  [[nodiscard]] std::uint64_t channel_key(const Id128& attachment, std::uint32_t number) const {
+    return seeded_hash(table_seed, attachment.high, attachment.low, number);
   }
 };
 

@@ -6,14 +6,6 @@
 #include "ipc/layout.h"
 
 namespace ringwire::worker {
-namespace {
-
-std::uint64_t key_of(std::uint32_t node, const MessageId& id) {
-  return mix64(id.attachment.high ^ mix64(id.attachment.low + id.channel) ^ mix64(node));
-}
-
-}  // namespace
-
 void DuplicateWindows::Window::reset() {
   key = 0;
   node = 0;
@@ -22,8 +14,12 @@ void DuplicateWindows::Window::reset() {
   link = {};
 }
 
-DuplicateWindows::DuplicateWindows(std::uint32_t windows)
-    : windows_(windows), of_node_(ipc::kMaxNodes), index_(windows) {}
+DuplicateWindows::DuplicateWindows(std::uint32_t windows, std::uint64_t seed)
+    : seed_(seed), windows_(windows), of_node_(ipc::kMaxNodes), index_(windows) {}
+
+std::uint64_t DuplicateWindows::key_of(std::uint32_t node, const MessageId& id) const {
+  return seeded_hash(seed_, node, id.attachment.high, id.attachment.low, id.channel);
+}
 
 std::uint64_t DuplicateWindows::memory_bytes(std::uint32_t windows) {
   return windows * (sizeof(Window) + 4 * sizeof(std::uint64_t)) +

@@ -30,7 +30,8 @@ class DuplicateWindows {
   /// may come again is inside as long as no newer half has passed it.
   static constexpr std::uint64_t kWindow = 16'384;
 
-  explicit DuplicateWindows(std::uint32_t windows);
+  /// `seed`: secret, so that no peer can choose channels that meet in the table.
+  DuplicateWindows(std::uint32_t windows, std::uint64_t seed);
 
   /// `node`, here and below: the index of the node that the message comes from.
   [[nodiscard]] Seen look(std::uint32_t node, const MessageId& id) const;
@@ -56,11 +57,13 @@ class DuplicateWindows {
     }
   };
 
+  [[nodiscard]] std::uint64_t key_of(std::uint32_t node, const MessageId& id) const;
   [[nodiscard]] Window& window_of(std::uint32_t node, const MessageId& id);
   void give_up(std::uint32_t at);
   [[nodiscard]] std::uint32_t richest(std::uint32_t asking) const;
   static void forget(Window& window, std::uint64_t from, std::uint64_t count);
 
+  const std::uint64_t seed_;
   IndexPool<Window> windows_;
   std::vector<IndexList<Window>> of_node_;  // front = least recently used
   HashIndex index_;

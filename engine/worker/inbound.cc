@@ -19,14 +19,14 @@ Inbound::Inbound(Core& core) : core_(core) { copying_.reserve(core.config.in_mes
 
 std::uint32_t Inbound::find_number(std::uint32_t link_index,
                                    transport::MessageNumber number) const {
-  const std::uint32_t in = core_.in_by_number.find(Core::number_key(link_index, number));
+  const std::uint32_t in = core_.in_by_number.find(core_.number_key(link_index, number));
   if (in == kNone) return kNone;
   const InMessage& message = core_.ins[in];
   return message.link_index == link_index && message.number == number ? in : kNone;
 }
 
 std::uint32_t Inbound::find(const MessageId& id) const {
-  const std::uint32_t in = core_.in_by_identity.find(Core::identity_key(id));
+  const std::uint32_t in = core_.in_by_identity.find(core_.identity_key(id));
   return in != kNone && core_.ins[in].header.id == id ? in : kNone;
 }
 
@@ -168,7 +168,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
   message.domain = domain;
   message.order_none = (header.flags & wire::kOrderNone) != 0;
   attach_source(in, source);
-  const std::uint64_t identity = Core::identity_key(header.id);
+  const std::uint64_t identity = core_.identity_key(header.id);
   core_.in_by_identity.put(identity, in);
   if (!place(in, header.key.data(), payload, whole)) {
     const wire::MessageHeader kept = message.header;
@@ -199,7 +199,7 @@ void Inbound::attach_source(std::uint32_t in, const Source& source) {
   message.link_epoch = link.session_epoch;
   message.origin_node = link.node;
   message.origin_worker = static_cast<std::uint16_t>(link.remote_worker);
-  core_.in_by_number.put(Core::number_key(source.link_index, source.number), in);
+  core_.in_by_number.put(core_.number_key(source.link_index, source.number), in);
 }
 
 void Inbound::detach_source(std::uint32_t in) {
@@ -210,7 +210,7 @@ void Inbound::detach_source(std::uint32_t in) {
       core_.outs[message.out].local_in = kNone;
     message.out = kNone;
   } else if (message.link_index != kNone) {
-    const std::uint64_t key = Core::number_key(message.link_index, message.number);
+    const std::uint64_t key = core_.number_key(message.link_index, message.number);
     if (core_.in_by_number.find(key) == in) core_.in_by_number.erase(key);
   }
   message.local = false;
@@ -303,7 +303,7 @@ void Inbound::drop(std::uint32_t in) {
     }
   }
   detach_source(in);
-  const std::uint64_t identity = Core::identity_key(message.header.id);
+  const std::uint64_t identity = core_.identity_key(message.header.id);
   if (core_.in_by_identity.find(identity) == in) core_.in_by_identity.erase(identity);
   if (!RW_MUTANT(68)) core_.end_use(in, message.domain, message.extent);
   core_.end_use(in, message.domain, message.key_extent);

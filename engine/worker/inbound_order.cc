@@ -51,7 +51,7 @@ void Inbound::hold(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   MessageId elder = message.header.id;
   elder.sequence = message.header.predecessor;
-  const std::uint64_t key = Core::identity_key(elder);
+  const std::uint64_t key = core_.identity_key(elder);
   const std::uint32_t first = core_.held_by_predecessor.find(key);
   std::uint32_t waiters = 0;
   for (std::uint32_t at = first; at != kNone; at = core_.ins[at].next_waiter) ++waiters;
@@ -77,7 +77,7 @@ void Inbound::leave_hold(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   MessageId before = message.header.id;
   before.sequence = message.header.predecessor;
-  const std::uint64_t key = Core::identity_key(before);
+  const std::uint64_t key = core_.identity_key(before);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == in) {
     if (message.next_waiter == kNone) {
@@ -93,7 +93,7 @@ void Inbound::leave_hold(std::uint32_t in) {
 }
 
 void Inbound::wake_waiters(const MessageId& id) {
-  const std::uint64_t key = Core::identity_key(id);
+  const std::uint64_t key = core_.identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone || RW_MUTANT(61)) return;
   core_.held_by_predecessor.erase(key);
@@ -139,7 +139,7 @@ void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t pred
   if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
   // Who waited for it waits now for what it waited for itself.
   if (RW_MUTANT(62)) return;
-  const std::uint64_t key = Core::identity_key(id);
+  const std::uint64_t key = core_.identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone) return;
   core_.held_by_predecessor.erase(key);

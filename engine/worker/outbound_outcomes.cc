@@ -155,7 +155,7 @@ void Outbound::complete_call(std::uint32_t out) {
 }
 
 std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) const {
-  const std::uint32_t out = core_.out_by_sequence.find(Core::sequence_key(channel, sequence));
+  const std::uint32_t out = core_.out_by_sequence.find(core_.sequence_key(channel, sequence));
   if (out == kNone) return kNone;
   const OutMessage& message = core_.outs[out];
   const bool open = message.state != OutState::kFree &&
@@ -287,7 +287,7 @@ void Outbound::free(std::uint32_t out) {
 /// Forget it as one of its channel's outstanding messages.
 void Outbound::leave_books(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
-  core_.out_by_sequence.erase(Core::sequence_key(message.channel, message.header.id.sequence));
+  core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
   core_.channels[message.channel].outstanding.remove(core_.outs, out);
 }
 

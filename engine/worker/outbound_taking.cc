@@ -81,7 +81,7 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
     for (TransmitFile& file : channel.files)
       if (file.file == message.file) ++file.users;
   channel.outstanding.push_back(core_.outs, out);
-  core_.out_by_sequence.put(Core::sequence_key(index, submission.sequence), out);
+  core_.out_by_sequence.put(core_.sequence_key(index, submission.sequence), out);
   if (message.deadline_ns != 0) {
     if (core_.deadlines.full())
       core_.deadlines.sweep([this](const Deadlines::Entry& entry) {
@@ -229,7 +229,7 @@ Outbound::Taken Outbound::fan_out(ChannelIndex index, std::uint32_t parent) {
 }
 
 void Outbound::cancel(ChannelIndex index, std::uint64_t sequence) {
-  const std::uint32_t out = core_.out_by_sequence.find(Core::sequence_key(index, sequence));
+  const std::uint32_t out = core_.out_by_sequence.find(core_.sequence_key(index, sequence));
   if (out == kNone || core_.outs[out].channel != index) return;
   if (core_.outs[out].state != OutState::kParent) return cancel_one(out);
   for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child)

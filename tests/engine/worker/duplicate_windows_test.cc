@@ -16,7 +16,7 @@ MessageId id(std::uint64_t sequence, std::uint32_t channel = 0, std::uint64_t at
 }
 
 TEST(DuplicateWindows, knows_what_it_was_told_and_nothing_else) {
-  DuplicateWindows windows(4);
+  DuplicateWindows windows(4, 1);
   EXPECT_EQ(windows.look(kNode, id(5)), Seen::kNever);
   windows.mark(kNode, id(5), Seen::kQueued);
   EXPECT_EQ(windows.look(kNode, id(5)), Seen::kQueued);
@@ -27,7 +27,7 @@ TEST(DuplicateWindows, knows_what_it_was_told_and_nothing_else) {
 }
 
 TEST(DuplicateWindows, says_stale_below_the_window_and_not_at_its_edge) {
-  DuplicateWindows windows(4);
+  DuplicateWindows windows(4, 1);
   constexpr std::uint64_t kTop = 100'000;
   windows.mark(kNode, id(kTop), Seen::kDone);
   EXPECT_EQ(windows.look(kNode, id(kTop - DuplicateWindows::kWindow + 1)), Seen::kNever);
@@ -37,7 +37,7 @@ TEST(DuplicateWindows, says_stale_below_the_window_and_not_at_its_edge) {
 }
 
 TEST(DuplicateWindows, forgets_a_cell_before_a_newer_number_uses_it) {
-  DuplicateWindows windows(4);
+  DuplicateWindows windows(4, 1);
   windows.mark(kNode, id(3), Seen::kDone);
   windows.mark(kNode, id(3 + DuplicateWindows::kWindow + 10), Seen::kDone);
   EXPECT_EQ(windows.look(kNode, id(3 + DuplicateWindows::kWindow)), Seen::kNever);
@@ -47,7 +47,7 @@ TEST(DuplicateWindows, forgets_a_cell_before_a_newer_number_uses_it) {
 TEST(DuplicateWindows, agrees_with_a_map_whatever_the_jumps) {
   Random random(1);
   for (int world = 0; world < 200; ++world) {
-    DuplicateWindows windows(1);
+    DuplicateWindows windows(1, 1);
     std::map<std::uint64_t, Seen> naive;
     std::uint64_t highest = random.chance(0.5) ? kMaxSequence - 40'000 : 0;
     for (int step = 0; step < 60; ++step) {
@@ -69,7 +69,7 @@ TEST(DuplicateWindows, agrees_with_a_map_whatever_the_jumps) {
 }
 
 TEST(DuplicateWindows, ends_at_the_last_sequence_that_there_is) {
-  DuplicateWindows windows(1);
+  DuplicateWindows windows(1, 1);
   windows.mark(kNode, id(kMaxSequence - 5), Seen::kDone);
   windows.mark(kNode, id(kMaxSequence), Seen::kDone);
   EXPECT_EQ(windows.look(kNode, id(kMaxSequence)), Seen::kDone);
@@ -79,7 +79,7 @@ TEST(DuplicateWindows, ends_at_the_last_sequence_that_there_is) {
 }
 
 TEST(DuplicateWindows, reuses_the_window_that_was_silent_longest) {
-  DuplicateWindows windows(2);
+  DuplicateWindows windows(2, 1);
   windows.mark(kNode, id(1, 0), Seen::kDone);
   windows.mark(kNode, id(1, 1), Seen::kDone);
   windows.mark(kNode, id(2, 0), Seen::kDone);
@@ -90,7 +90,7 @@ TEST(DuplicateWindows, reuses_the_window_that_was_silent_longest) {
 }
 
 TEST(DuplicateWindows, takes_a_window_from_the_node_that_has_most) {
-  DuplicateWindows windows(4);
+  DuplicateWindows windows(4, 1);
   windows.mark(1, id(7), Seen::kDone);
   for (std::uint32_t channel = 0; channel < 100; ++channel)
     windows.mark(2, id(1, channel), Seen::kDone);
@@ -104,7 +104,7 @@ TEST(DuplicateWindows, takes_a_window_from_the_node_that_has_most) {
 }
 
 TEST(DuplicateWindows, among_equals_takes_it_from_who_asks) {
-  DuplicateWindows windows(2);
+  DuplicateWindows windows(2, 1);
   windows.mark(1, id(1), Seen::kDone);
   windows.mark(2, id(1), Seen::kDone);
   windows.mark(2, id(1, 5), Seen::kDone);
@@ -113,13 +113,13 @@ TEST(DuplicateWindows, among_equals_takes_it_from_who_asks) {
 }
 
 TEST(DuplicateWindows, keeps_nodes_apart) {
-  DuplicateWindows windows(2);
+  DuplicateWindows windows(2, 1);
   windows.mark(1, id(1), Seen::kDone);
   EXPECT_EQ(windows.look(2, id(1)), Seen::kNever);
 }
 
 TEST(DuplicateWindows, to_look_or_to_forget_costs_nobody_a_window) {
-  DuplicateWindows windows(1);
+  DuplicateWindows windows(1, 1);
   windows.mark(1, id(1), Seen::kDone);
   EXPECT_EQ(windows.look(2, id(1)), Seen::kNever);
   windows.mark(2, id(1), Seen::kNever);
@@ -127,7 +127,7 @@ TEST(DuplicateWindows, to_look_or_to_forget_costs_nobody_a_window) {
 }
 
 TEST(DuplicateWindows, a_message_that_was_given_up_may_be_forgotten) {
-  DuplicateWindows windows(2);
+  DuplicateWindows windows(2, 1);
   windows.mark(kNode, id(9), Seen::kQueued);
   windows.mark(kNode, id(9), Seen::kNever);
   EXPECT_EQ(windows.look(kNode, id(9)), Seen::kNever);
