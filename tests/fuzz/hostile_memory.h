@@ -10,6 +10,8 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/hash.h"
+#include "base/time.h"
 #include "ipc/engine_channel.h"
 #include "ipc/memory_file.h"
 #include "tests/fuzz/input.h"
