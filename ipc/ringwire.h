@@ -207,12 +207,22 @@ typedef struct rw_status_t {
   { .struct_bytes = sizeof(type) }
 #endif
 
+/* Errors of every call that takes a client or channel, beside those named with it: RW_EINVAL (an
+ * argument is NULL or breaks a rule), RW_EFORK (opened before fork), RW_ENOMEM (no memory: nothing
+ * was done, and the same call may be made again). Of every call that takes a channel, too, if the
+ * engine has gone meanwhile: RW_ENOENGINE (not back within reconnect_ns), RW_EAGAIN or RW_ETIMEOUT
+ * (not back within the call's own time), RW_EVERSION (back, and does not fit), RW_ECLOSED. */
+
 /* --- attach --- */
+/* RW_ENOENGINE: nobody listens, or does not answer. RW_EDENIED: not this user. RW_EVERSION.
+ * RW_ELIMIT: [limits] attachments. RW_ETIMEOUT: it does not accept. RW_ESYSTEM: no socket. */
 RW_API int rw_client_open(const rw_client_options *options, rw_client **client);
-RW_API void rw_client_close(rw_client *client); /* closes its channels too */
+RW_API void rw_client_close(rw_client *client); /* closes its channels too; never fails */
+/* RW_EINVAL: entries that are no power of two. RW_ELIMIT: as many channels as the engine allows.
+ * RW_ENOENGINE, RW_EVERSION, RW_ECLOSED. */
 RW_API int rw_channel_open(rw_client *client, const rw_channel_options *options,
                            rw_channel **channel);
-RW_API void rw_channel_close(rw_channel *channel);
+RW_API void rw_channel_close(rw_channel *channel); /* never fails */
 
 /* --- where to --- */
 RW_API rw_target rw_target_key(const void *key, size_t bytes);
@@ -224,7 +234,12 @@ RW_API rw_target rw_target_replicas_hash(uint64_t hash);
 RW_API rw_target rw_target_node(const char *name);
 RW_API rw_target rw_target_origin(const rw_origin *origin);
 
-/* --- send. Returns 0 and a ticket; the outcome comes by rw_wait or rw_poll --- */
+/* --- send. Returns 0 and a ticket; the outcome comes by rw_wait or rw_poll ---
+ * An error means that nothing was sent. RW_EINVAL: a target, option or key that breaks a rule, or a
+ * node that is not known here. RW_ETOOLARGE: over the message limit or the quota. RW_EAGAIN,
+ * RW_ETIMEOUT: no room within wait_ns, or the messages that arrived must be received first.
+ * RW_ELIMIT: too many services. rw_send_loan: RW_ESTALE, no such loan; the loan stays the caller's.
+ * rw_send_file: RW_EIO, RW_ESHORT. */
 RW_API int rw_send(rw_channel *channel, const rw_target *target, const void *data, size_t bytes,
                    const rw_send_options *options, rw_ticket *ticket);
 RW_API int rw_loan(rw_channel *channel, size_t bytes, rw_loan_t *loan);
@@ -234,7 +249,9 @@ RW_API void rw_loan_cancel(rw_channel *channel, rw_loan_t *loan);
 RW_API int rw_send_file(rw_channel *channel, const rw_target *target, int fd, uint64_t offset,
                         uint64_t bytes, const rw_send_options *options, rw_ticket *ticket);
 
-/* --- how sends ended --- */
+/* --- how sends ended ---
+ * RW_ESTALE: a ticket that is not known, or whose outcome was given already. RW_EAGAIN,
+ * RW_ETIMEOUT: no outcome within the time. rw_poll: 0 when there is none. */
 RW_API int rw_wait(rw_channel *channel, rw_ticket ticket, int64_t timeout_ns, rw_outcome *outcome);
 RW_API int rw_poll(rw_channel *channel, rw_outcome *outcomes, int max);
 /* Targets of a multi-target send whose outcome rw_wait or rw_poll returned last with that ticket.
@@ -243,14 +260,18 @@ RW_API int rw_outcome_targets(rw_channel *channel, rw_ticket ticket, rw_outcome 
 RW_API int rw_cancel(rw_channel *channel, rw_ticket ticket);
 RW_API int rw_outstanding(rw_channel *channel); /* sends without an outcome */
 
-/* Send and wait for the reply. On RW_OK release *reply. `outcome` may be NULL. */
+/* Send and wait for the reply. On RW_OK release *reply. `outcome` may be NULL. Errors of rw_send,
+ * and RW_EFAILED, RW_EUNKNOWN, RW_ENOREPLY, which say how it ended. */
 RW_API int rw_call(rw_channel *channel, const rw_target *target, const void *data, size_t bytes,
                    const rw_send_options *options, rw_message **reply, rw_outcome *outcome);
 /* Send as a call without waiting: the reply arrives by rw_receive with its ticket. */
 RW_API int rw_call_start(rw_channel *channel, const rw_target *target, const void *data,
                          size_t bytes, const rw_send_options *options, rw_ticket *ticket);
 
-/* --- receive --- */
+/* --- receive ---
+ * rw_serve: RW_EROLE, on a slave node; RW_EBUSY, served by this channel already; RW_ELIMIT.
+ * rw_unserve: RW_ESTALE. rw_receive, rw_receive_many: RW_EAGAIN, RW_ETIMEOUT, nothing came. The
+ * rw_message_... calls take a message that was not released, and do not fail. */
 RW_API int rw_serve(rw_channel *channel, const rw_serve_options *options);
 RW_API int rw_unserve(rw_channel *channel, const char *service);
 RW_API int rw_receive(rw_channel *channel, int64_t timeout_ns, rw_message **message);
@@ -266,20 +287,23 @@ RW_API rw_ticket rw_message_ticket(const rw_message *message); /* of a reply: th
 RW_API rw_origin rw_message_origin(const rw_message *message);
 RW_API const char *rw_message_origin_node(const rw_message *message);
 RW_API const char *rw_message_service(const rw_message *message);
-/* Answer a call. Does not release the message. */
+/* Answer a call. Does not release the message. Errors of rw_send; RW_ESTALE: the message was
+ * released, or its engine is gone: it comes again from the next. */
 RW_API int rw_reply(rw_channel *channel, const rw_message *message, const void *data, size_t bytes,
                     const rw_send_options *options, rw_ticket *ticket);
+/* RW_ESTALE: released before. RW_EINVAL: no such verdict. Of an engine that is gone: RW_OK. */
 RW_API int rw_release(rw_channel *channel, rw_message *message, int verdict);
 
 /* --- event loops: readable when rw_receive or rw_poll may have something. Call them with timeout 0
- * until they say RW_EAGAIN (or 0) before waiting on it again --- */
+ * until they say RW_EAGAIN (or 0) before waiting on it again. RW_ESYSTEM: no descriptor left --- */
 RW_API int rw_fd(rw_channel *channel);
 
 /* --- about --- */
 RW_API int rw_status(rw_client *client, rw_status_t *status);
 RW_API int rw_status_nodes(rw_client *client, rw_node_status *nodes, int max);
 RW_API uint64_t rw_hash(const void *data, size_t bytes);
-/* Ask the engine (the command line's door): a JSON request, a JSON answer (free with rw_free). */
+/* Ask the engine (the command line's door): a JSON request, a JSON answer (free with rw_free).
+ * RW_ENOENGINE, RW_EDENIED, RW_ETIMEOUT, RW_ETOOLARGE (the request), RW_ESYSTEM, RW_ECLOSED. */
 RW_API int rw_admin(const char *socket, const char *request, char **answer, int *exit_code);
 /* The same; RW_ETIMEOUT after timeout_ns without an answer. rw_admin waits for 10 s. */
 RW_API int rw_admin_within(const char *socket, const char *request, int64_t timeout_ns,
