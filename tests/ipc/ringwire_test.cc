@@ -141,13 +141,26 @@ TEST_F(Ringwire, forked_child_is_told_to_open_its_own) {
   if (child == 0) {
     rw_message* message = nullptr;
     rw_channel* opened = nullptr;
-    const bool right = rw_receive(channel, 0, &message) == RW_EFORK &&
-                       rw_channel_open(client, nullptr, &opened) == RW_EFORK;
-    _exit(right ? 0 : 1);
+    const bool told = rw_receive(channel, 0, &message) == RW_EFORK &&
+                      rw_channel_open(client, nullptr, &opened) == RW_EFORK;
+    if (!told) _exit(1);
+    // Its own attachment; and closing what it inherited is no word to the engine.
+    rw_client_close(client);
+    rw_client_options how{};
+    how.struct_bytes = sizeof how;
+    how.socket = path.c_str();
+    if (rw_client_open(&how, &client) != RW_OK) _exit(2);
+    if (rw_channel_open(client, nullptr, &opened) != RW_OK) _exit(3);
+    const rw_target target = rw_target_key("k", 1);
+    rw_ticket ticket = 0;
+    if (rw_send(opened, &target, "mine", 4, nullptr, &ticket) != RW_OK) _exit(4);
+    rw_outcome outcome{};
+    _exit(rw_wait(opened, ticket, kLongNs, &outcome) == RW_OK ? 0 : 5);
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(engine->hellos(), 2u);
   EXPECT_EQ(wait(send("k", "still here")).ending, static_cast<unsigned>(RW_ENDING_DONE));
 }
 
