@@ -99,6 +99,7 @@ class Interleaving {
   }
   /// Sleep until `condition`, which must not access shared words, holds.
   void wait_until(const std::function<bool()>& condition) {
+    before_access();  // the last look was before it: what happens in between counts
     Fiber& fiber = *fibers_[running_];
     drain(fiber);  // a system call
     fiber.waits_for = &condition;
