@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/cli/shell.h"
@@ -52,9 +54,15 @@ Json json_of(const Problems& problems) {
   return list;
 }
 
+// A sum is shown term by term, on lines of its own.
 void tell_problems(const Problems& problems) {
   for (const node::ConfigProblem& problem : problems) {
-    fmt::print(stderr, "{}\n", printable(problem.to_text()));
+    const std::string text = problem.to_text();
+    for (std::size_t begin = 0; begin <= text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      fmt::print(stderr, "{}\n", printable(std::string_view(text).substr(begin, end - begin)));
+      begin = end + 1;
+    }
   }
 }
 

@@ -177,6 +177,7 @@ TEST(Conf, check_tells_all_that_an_engine_would_refuse) {
   const Ran machine = run("conf check " + small.path());
   EXPECT_EQ(machine.exit_code, 2);
   EXPECT_TRUE(says(machine, ":2:10: limits.memory: is too small")) << machine.output;
+  EXPECT_TRUE(says(machine, "\n  workers: ")) << machine.output;
   EXPECT_TRUE(says(machine, ":4:9: allow.users: names no-such-user")) << machine.output;
 }
 
