@@ -150,7 +150,11 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
   Datagram answer;
   // An engine that refuses a caller says why and hangs up, perhaps before it was greeted.
   const TimeNs answer_by = sent == SocketResult::kDone ? deadline : monotonic_ns();
-  if (receive_datagram(socket_, answer, answer_by) != SocketResult::kDone)
+  const SocketResult received = receive_datagram(socket_, answer, answer_by);
+  // Not "no engine": whoever then started one would find the socket in use.
+  if (received == SocketResult::kTimeout && sent == SocketResult::kDone)
+    return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
+  if (received != SocketResult::kDone)
     return fail(RW_ENOENGINE, "the engine at %s did not answer", path.c_str());
   const auto status = static_cast<AttachStatus>(answer.header().status);
   // An engine of another version may say more or less: what it says starts as ours does.

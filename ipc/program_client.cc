@@ -65,7 +65,8 @@ int ProgramClient::open(const rw_client_options& options, std::unique_ptr<Progra
     const TimeNs now = monotonic_ns();
     const bool give_up =
         options.connect_timeout_ns >= 0 && now - begin >= options.connect_timeout_ns;
-    if (error != RW_ENOENGINE || give_up) return error;
+    // One that is stopped may go on, as one that is not there may be started.
+    if ((error != RW_ENOENGINE && error != RW_ETIMEOUT) || give_up) return error;
     wait_on(-1, 0, -1, 0, now + back_off);
     back_off = std::min(2 * back_off, kMaxBackOffNs);
   }

@@ -2,22 +2,31 @@
 #include <fmt/format.h>
 
 #include "apps/cli/admin.h"
+#include "apps/cli/link.h"
+#include "apps/cli/terminal.h"
 #include "ipc/ringwire.h"
 
 namespace ringwire::cli {
 namespace {
 
+struct EngineVersion {
+  std::string version;  // empty: not known
+  std::string why_not;
+};
+
 // Needs no engine: without one its version is simply not known.
-std::string engine_version(const Shell& shell) {
+EngineVersion engine_version(const Shell& shell) {
   try {
-    return text_at(ask_engine(shell, Json{{"verb", "status"}}).json, "version");
-  } catch (const CommandError&) {
-    return {};
+    return {.version = text_at(ask_engine(shell, Json{{"verb", "status"}}).json, "version"),
+            .why_not = {}};
+  } catch (const CommandError& error) {
+    if (error.code() == ExitCode::kNoEngine) return {{}, "none at " + shell.socket_path()};
+    return {{}, error.what()};
   }
 }
 
 ExitCode run_version(const Shell& shell) {
-  const std::string engine = engine_version(shell);
+  const auto [engine, why_not] = engine_version(shell);
   if (shell.json) {
     const Json answer{{"command", RINGWIRE_VERSION},
                       {"library", rw_version()},
@@ -27,7 +36,7 @@ ExitCode run_version(const Shell& shell) {
     return ExitCode::kDone;
   }
   fmt::print("ringwire {}\nlibrary  {} (ABI {})\nengine   {}\n", RINGWIRE_VERSION, rw_version(),
-             RW_ABI_VERSION, engine.empty() ? "none at " + shell.socket_path() : engine);
+             RW_ABI_VERSION, engine.empty() ? printable(why_not) : engine);
   return ExitCode::kDone;
 }
 

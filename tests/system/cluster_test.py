@@ -115,6 +115,19 @@ class StoppedEngine(unittest.TestCase):
             self.assertIn(b"does not answer", done.stderr)
             self.assertIn(b"300.00 ms", done.stderr)
 
+    def test_whoever_attaches_is_told_that_it_does_not_answer(self):
+        # Not exit 3: who then starts an engine finds the socket in use.
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            world.engines["s1"].signal(signal.SIGSTOP)
+            socket = world.socket("s1")
+            serving = world.spawn([program("ringwire"), "serve", "--sink", "--socket", socket],
+                                  "serve")
+            done = world.ringwire("s1", "send", "--key", "k", data=b"")
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn(b"does not answer", done.stderr)
+            self.assertEqual(serving.end(), 4, serving.text())
+
     def test_wait_is_met_once_it_goes_on(self):
         with World(servers=1, slaves=0) as world:
             world.start()
