@@ -344,7 +344,8 @@ void ControlLinks::on_event(TimeNs now, Link& link, control::ControlEvent& event
   } else if (std::holds_alternative<control::ChallengeAnswered>(event)) {
     carry_out(now, arbiter_.on_challenge_answered(link.number));
   } else if (const auto* lost = std::get_if<control::Lost>(&event)) {
-    if (!lost->text.empty()) spdlog::warn("control connection ended: {}", lost->text);
+    if (const std::string line = refusals_.line_for(text_of(link), *lost); !line.empty())
+      spdlog::warn("{}", line);
     const bool silent = lost->reason == control::LostReason::kConnectionTimeout ||
                         lost->reason == control::LostReason::kSilence;
     on_ended(now, link, silent ? ring::CloseKind::kTimeout : ring::CloseKind::kFinOrReset);

@@ -1,5 +1,6 @@
-// Says in the log which node was refused, by whom and why: once per node and sentence, not once per
-// try, and bounded whatever strangers call themselves. Ring manager only; cold.
+// Says in the log which node was refused, by whom and why, and which connection broke the rules:
+// once per node and sentence, not once per try, and bounded whatever strangers call themselves or
+// send. Ring manager only; cold.
 #pragma once
 
 #include <map>
@@ -25,10 +26,14 @@ class RefusalLog {
 
   /// The line for the log; empty when it was said already.
   [[nodiscard]] std::string line_for(const std::string& who, const control::Refused& refused);
-  /// The node was taken: what it is refused for next is news.
-  void forget(const std::string& who) { said_.erase(who); }
+  /// The same for a connection that ended otherwise, for a reason worth a line.
+  [[nodiscard]] std::string line_for(const std::string& who, const control::Lost& lost);
+  /// The node was taken: what it is refused for, or ends for, next is news.
+  void forget(const std::string& who);
 
  private:
+  std::string once(const std::string& key, std::string line);
+
   std::map<std::string, std::string> said_;
 };
 

@@ -46,5 +46,21 @@ TEST(RefusalLog, does_not_grow_with_made_up_names_nor_print_their_control_charac
             std::string::npos);
 }
 
+TEST(RefusalLog, says_once_who_broke_which_rule_until_the_node_was_taken) {
+  RefusalLog log;
+  const control::Lost lengthy{control::LostReason::kProtocolError, "too long"};
+  const control::Lost unknown{control::LostReason::kProtocolError, "un\nknown"};
+  const control::Lost silent{control::LostReason::kSilence, ""};
+  EXPECT_EQ(log.line_for("node b", lengthy), "control connection with node b ended: too long");
+  EXPECT_EQ(log.line_for("node b", unknown), "control connection with node b ended: un?known");
+  EXPECT_EQ(log.line_for("node b", lengthy), "");
+  EXPECT_EQ(log.line_for("node b", unknown), "");
+  EXPECT_EQ(log.line_for("node b", silent), "");
+  EXPECT_NE(log.line_for("node bc", lengthy), "");
+  log.forget("node b");
+  EXPECT_NE(log.line_for("node b", lengthy), "");
+  EXPECT_EQ(log.line_for("node bc", lengthy), "");
+}
+
 }  // namespace
 }  // namespace ringwire::node
