@@ -303,6 +303,14 @@ class Reports(unittest.TestCase):
                     self.assertEqual(done.returncode, 0, done.stderr)
                     self.assertIsInstance(json.loads(done.stdout), dict)
 
+    def test_who_serves_is_up(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            for state, code in (("serving", 0), ("up", 0), ("joining", 4)):
+                with self.subTest(state):
+                    done = world.ringwire("s1", "wait", "--state", state, "--timeout", "300ms")
+                    self.assertEqual(done.returncode, code, done.stderr)
+
     def test_books_balance(self):
         with World() as world:
             world.start()
