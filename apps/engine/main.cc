@@ -97,7 +97,7 @@ int run(const Config& config) {
   wait_for_end(engine, signals, end_event);
   engine.stop();
   ::close(end_event);
-  return kDone;
+  return engine.failed() ? kNotStarted : kDone;
 }
 
 /// The command line: EAL arguments stand before the first "--", ours behind it.

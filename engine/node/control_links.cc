@@ -332,6 +332,9 @@ void ControlLinks::on_event(TimeNs now, Link& link, control::ControlEvent& event
     if (!self && !duplicate)
       if (const std::string line = refusals_.line_for(text_of(link), *refused); !line.empty())
         spdlog::warn("{}", line);
+    const bool ours = link.dialler != nullptr && !ever_accepted_ && !closed_;
+    if (refused->reason == control::RefuseReason::kNameInUse && ours && options_.on_name_taken)
+      options_.on_name_taken();
     on_ended(now, link, ring::CloseKind::kFinOrReset);
   } else if (const auto* rtt = std::get_if<control::RttMeasured>(&event)) {
     rooms_.peers.on_rtt(link.control.peer()->node_name, rtt->rtt_ns);
@@ -366,6 +369,7 @@ void ControlLinks::on_established(TimeNs now, Link& link, const control::Establi
   const control::Hello& hello = *link.control.peer();
   // First the new connection, then the end of the one that it replaces: the node stays up.
   established_[hello.node_name] = link.number;
+  ever_accepted_ = true;
   refusals_.forget(text_of(link));
   rooms_.peers.on_established(now, hello, established,
                               {.dialled = link.dialled, .rtt_ns = round_trip_ns(link.socket)});

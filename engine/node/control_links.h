@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,6 +40,9 @@ struct ControlLinksOptions {
   std::vector<std::string> allowed;            ///< networks that may dial; empty: all
   std::vector<std::string> allowed_nodes;      ///< patterns of names; empty: all
   std::uint64_t seed = 0;                      ///< of the jitter of dialling
+  /// Called when a node that we dialled says that a living engine has our name, and no node has
+  /// ever accepted us: this engine cannot be a member, and must not serve beside the one that is.
+  std::function<void()> on_name_taken;
   /// What is the same for all connections. End points without an address get the one that the
   /// connection has on this side.
   control::Hello hello;
@@ -110,7 +114,8 @@ class ControlLinks {
   boost::asio::steady_timer accept_pause_;
   Endpoint local_;
   TimeNs started_ns_ = 0;
-  bool gave_up_ = false;  ///< on members that were not heard of
+  bool gave_up_ = false;        ///< on members that were not heard of
+  bool ever_accepted_ = false;  ///< by any node: from then on nobody talks us out of our name
   bool draining_ = false;
   bool closed_ = false;
   std::uint64_t next_number_ = 1;

@@ -129,6 +129,7 @@ struct Engine::State {
   void on_notice(std::uint32_t index, worker::Notice& notice);
   void begin_drain();
   void end_drain();
+  void fail(const std::string& sentence);
   void sample_busy();
   void report_ready();
 
@@ -171,6 +172,7 @@ struct Engine::State {
   bool stopped = false;
   std::function<void(const std::string&)> on_ready;
   std::function<void()> on_end;
+  bool failed = false;  ///< of the ring manager until its thread has ended
   std::thread thread;
 };
 
@@ -240,6 +242,10 @@ Engine::State::State(const Config& given)
   linking.seed = incarnation.high;
   linking.hello = hello;
   linking.advertise = config.node.advertise;
+  linking.on_name_taken = [this] {
+    fail("a living engine of this cluster is called " + config.node.name +
+         " already: choose another [node] name, or stop that one");
+  };
   links.emplace(linking, ControlLinks::Rooms{loop, *peers, *view, page});
   snapshots.emplace(loop, *workers);
   busy_before_ns.resize(workers->count(), 0);
@@ -334,6 +340,13 @@ void Engine::State::begin_drain() {
   });
 }
 
+void Engine::State::fail(const std::string& sentence) {
+  if (failed) return;
+  spdlog::error("{}", sentence);
+  failed = true;
+  end_drain();
+}
+
 void Engine::State::end_drain() {
   undrained = 0;
   drain_timer.cancel();
@@ -371,6 +384,8 @@ Engine::Engine(const Config& config) : state_(std::make_unique<State>(config)) {
 
 Engine::~Engine() { stop(); }
 
+bool Engine::failed() const { return state_->failed; }
+
 void Engine::start(std::function<void(const std::string&)> on_ready, std::function<void()> on_end) {
   State& state = *state_;
   state.on_ready = std::move(on_ready);
@@ -382,8 +397,7 @@ void Engine::start(std::function<void(const std::string&)> on_ready, std::functi
   state.stopped_programs->start();
   state.extents->add_domain(0, ExtentFiles::Charge::kFixed, [&state](bool made) {
     if (!made) {
-      spdlog::error("no memory for the first extent files: see `free` and [limits] memory");
-      return state.end_drain();
+      return state.fail("no memory for the first extent files: see `free` and [limits] memory");
     }
     state.extents_ready = true;
     state.report_ready();

@@ -25,7 +25,8 @@ class Engine {
 
   /// Start all threads; `on_ready` is called once, on the ring manager's thread, when programs can
   /// attach and the workers have the first view (a slave: its ports and socket). `on_end` is called
-  /// once, on the same thread, when a drain is over: then call stop().
+  /// once, on the same thread, when a drain is over or the engine cannot go on (failed() tells):
+  /// then call stop().
   void start(std::function<void(const std::string& line)> on_ready, std::function<void()> on_end);
   /// Tell the peers, finish what is outstanding for at most [timing] drain, then report the end.
   /// Any thread; repeated calls do nothing.
@@ -33,6 +34,9 @@ class Engine {
   /// End all threads and close everything, at once. Outstanding work is lost here: its senders
   /// send it again.
   void stop();
+
+  /// After stop(): it ended because it could not go on; the log says why.
+  [[nodiscard]] bool failed() const;
 
   /// Where programs attach.
   [[nodiscard]] const std::string& socket_path() const;

@@ -81,6 +81,17 @@ class Refused(unittest.TestCase):
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn(says, done.stderr)
 
+    def test_a_second_node_of_a_living_ones_name_ends(self):
+        with World(servers=2, slaves=0) as world:
+            world.start()
+            own = ("node.name=s1", f"node.state={world.folder}/other",
+                   f"node.socket={world.folder}/other.sock", "node.control=127.0.0.1:0",
+                   "port.0.udp_base=0")
+            second = world.start_engine("s2", *[word for one in own for word in ("-o", one)])
+            self.assertEqual(second.end(), 1, second.text())
+            self.assertIn("is called s1 already", second.text())
+            self.assertEqual(world.nodes("s2"), {"s1": "serving", "s2": "serving"})
+
     def test_both_sides_of_a_refusal_name_the_other_and_the_reason(self):
         with World(servers=2, slaves=0) as world:
             first = world.start_engine("s1")
