@@ -194,6 +194,12 @@ class World:
     def serve_everywhere(self, *options):
         return {name: self.serve(name, *options) for name in self.servers}
 
+    def channels_opened(self, name):
+        """Channels of programs that are there now, or messages taken from any, whichever is more."""
+        told = json.loads(self.ringwire(name, "attachments", "--json").stdout)
+        now = sum(len(one["channels"]) for one in told["attachments"])
+        return max(now, self.status(name)["messages"]["taken"])
+
     def consumers(self, name):
         done = self.ringwire(name, "attachments", "--json")
         if done.returncode != 0:
