@@ -1,5 +1,6 @@
 #include "engine/node/attach_connection.h"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -110,9 +111,18 @@ void AttachConnection::watch_process(Descriptor process) {
   process_.assign(process.get(), error);
   if (error) return;  // not a descriptor that can be waited for: the hang-up alone tells
   static_cast<void>(process.take());
+  await_end_of_process();
+}
+
+void AttachConnection::await_end_of_process() {
   process_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                       [self = shared_from_this()](const boost::system::error_code& failure) {
-                        if (!failure && !self->closed_) self->close();
+                        if (failure || self->closed_) return;
+                        // Asked again: a wake-up that was meant for another program's descriptor,
+                        // closed a moment ago, has been seen here, and must not end this one.
+                        pollfd process{self->process_.native_handle(), POLLIN, 0};
+                        if (::poll(&process, 1, 0) == 0) return self->await_end_of_process();
+                        self->close();
                       });
 }
 

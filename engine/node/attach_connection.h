@@ -35,6 +35,7 @@ class AttachConnection : public std::enable_shared_from_this<AttachConnection> {
   void take_requests();
   void await_room();
   void watch_process(Descriptor process);
+  void await_end_of_process();
 
   /// False: the connection was ended.
   bool handle(Request& request);

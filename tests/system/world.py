@@ -195,7 +195,7 @@ class World:
         return {name: self.serve(name, *options) for name in self.servers}
 
     def channels_opened(self, name):
-        """Channels of programs that are there now, or messages taken from any, whichever is more."""
+        """Channels of the programs that are there, or messages taken if those are more."""
         told = json.loads(self.ringwire(name, "attachments", "--json").stdout)
         now = sum(len(one["channels"]) for one in told["attachments"])
         return max(now, self.status(name)["messages"]["taken"])
