@@ -23,19 +23,20 @@ class ProgramChannel {
  public:
   static constexpr std::uint32_t kEntries = 64;
 
-  ProgramChannel(std::uint64_t next_sequence, std::uint32_t worker_count, std::uint32_t home_worker)
+  ProgramChannel(std::uint64_t next_sequence, std::uint32_t worker_count, std::uint32_t home_worker,
+                 std::uint32_t entries = kEntries)
       : worker_count_(worker_count), home_worker_(home_worker) {
-    const std::uint64_t bytes = ipc::up_file_bytes(kEntries, kEntries * 2, worker_count);
+    const std::uint64_t bytes = ipc::up_file_bytes(entries, entries * 2, worker_count);
     auto made = ipc::MemoryFile::create("sim-up", bytes);
     RW_CHECK(made.ok());
     up_ = std::move(made).value();
     const ipc::UpHeader header{ipc::kUpMagic, ipc::kLayoutVersion, worker_count, bytes,
-                               kEntries,      kEntries * 2};
+                               entries,       entries * 2};
     std::memcpy(up_.data(), &header, sizeof header);
     ipc::ChannelOpenRequest request{};
-    request.submission_entries = kEntries;
-    request.release_entries = kEntries * 2;
-    request.delivery_entries = kEntries;
+    request.submission_entries = entries;
+    request.release_entries = entries * 2;
+    request.delivery_entries = entries;
     request.up_file_bytes = bytes;
     request.next_sequence = next_sequence;
     auto opened =
@@ -44,22 +45,22 @@ class ProgramChannel {
     engine_ = std::move(opened).value();
     auto mapped =
         ipc::MemoryFile::adopt(dup(engine_->down_descriptor_read_only()),
-                               ipc::EngineChannel::down_file_bytes(kEntries, worker_count));
+                               ipc::EngineChannel::down_file_bytes(entries, worker_count));
     RW_CHECK(mapped.ok());
     down_ = std::move(mapped).value();
-    submissions_.attach(reinterpret_cast<ipc::Submission*>(up_.data() + ipc::kHeaderBytes),
-                        kEntries, word(up_, ipc::kUpSubmissionTailOffset),
+    submissions_.attach(reinterpret_cast<ipc::Submission*>(up_.data() + ipc::kHeaderBytes), entries,
+                        word(up_, ipc::kUpSubmissionTailOffset),
                         word(down_, ipc::kDownSubmissionHeadOffset));
     for (std::uint32_t worker = 0; worker < worker_count; ++worker) {
       Side& side = sides_[worker];
       const std::size_t line = std::size_t{worker} * ipc::kLineBytes;
       side.deliveries.attach(reinterpret_cast<const ipc::Delivery*>(
-                                 down_.data() + ipc::down_delivery_offset(kEntries, worker)),
-                             kEntries, word(down_, ipc::kDownDeliveryTailOffset + line),
+                                 down_.data() + ipc::down_delivery_offset(entries, worker)),
+                             entries, word(down_, ipc::kDownDeliveryTailOffset + line),
                              word(up_, ipc::kUpDeliveryHeadOffset + line));
       side.releases.attach(reinterpret_cast<ipc::Release*>(
-                               up_.data() + ipc::up_release_offset(kEntries, kEntries * 2, worker)),
-                           kEntries * 2, word(up_, ipc::kUpReleaseTailOffset + line),
+                               up_.data() + ipc::up_release_offset(entries, entries * 2, worker)),
+                           entries * 2, word(up_, ipc::kUpReleaseTailOffset + line),
                            word(down_, ipc::kDownReleaseHeadOffset + line));
       side.ringer.attach(
           reinterpret_cast<const std::uint32_t*>(down_.data() + ipc::kDownParkedOffset + line));
