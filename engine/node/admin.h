@@ -10,6 +10,7 @@
 
 #include "base/endpoint.h"
 #include "base/ids.h"
+#include "engine/node/attach_server.h"
 #include "engine/node/attachments.h"
 #include "engine/node/memory_budget.h"
 #include "engine/node/peers.h"
@@ -47,6 +48,7 @@ class Admin {
     RingView& view;
     Peers& peers;
     Snapshots& snapshots;
+    std::function<AttachCounters()> callers;
     /// Busy share of a worker over the last second, in 1/1,000.
     std::function<std::uint32_t(std::uint32_t worker)> busy_permille;
     /// Begin to drain; the engine ends after it.

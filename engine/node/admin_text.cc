@@ -303,9 +303,34 @@ Json attachments_json(const Admin::Rooms& rooms, const Snapshots::All& all) {
                            {"since_ns", clock_now_ns() - attachment.since_ns},
                            {"channels", std::move(channels)},
                            {"adopted_bytes", attachment.adopted_bytes},
+                           {"channel_bytes", attachment.channel_bytes},
+                           {"descriptors", attachment.descriptors},
                            {"services", std::move(names)}});
   }
   return {{"attachments", std::move(attachments)}, {"groups", groups_json(rooms, all)}};
+}
+
+/// Visit every reason for which callers and requests at the attach socket are turned away.
+template <typename Visit>
+void each_refusal(const AttachCounters& callers, const QuotaCounters& quotas, Visit visit) {
+  visit("wrong_user", callers.wrong_user);
+  visit("too_many_callers", callers.too_many_callers);
+  visit("said_nothing", callers.said_nothing);
+  visit("malformed", callers.malformed);
+  visit("surplus_descriptors", callers.surplus_descriptors);
+  visit("wrong_version", callers.wrong_version);
+  visit("id_taken", callers.id_taken);
+  visit("attachments_reached", callers.attachments_reached);
+  visit("answers_not_read", callers.answers_not_read);
+  visit("broken_queues", callers.broken_queues);
+  visit("no_descriptor", callers.no_descriptor);
+  visit("waits_for_reader", callers.waits_for_reader);
+  visit("waits_for_work", callers.waits_for_work);
+  visit("quota_channels", quotas.channels);
+  visit("quota_descriptors", quotas.descriptors);
+  visit("quota_files", quotas.files);
+  visit("quota_adopted_bytes", quotas.adopted_bytes);
+  visit("quota_channel_bytes", quotas.channel_bytes);
 }
 
 Json drops_json(const Admin::Rooms& rooms, const Snapshots::All& all, bool every) {
@@ -314,6 +339,9 @@ Json drops_json(const Admin::Rooms& rooms, const Snapshots::All& all, bool every
     if (count != 0 || every)
       drops.push_back({{"where", where}, {"reason", reason}, {"count", count}});
   };
+  each_refusal(
+      rooms.callers(), rooms.attachments.refused(),
+      [&](const char* reason, std::uint64_t count) { add("attach socket", reason, count); });
   for (std::uint32_t index = 0; index < rooms.workers.count(); ++index) {
     const std::string where = "worker " + std::to_string(index);
     const port::PortCounters& port = rooms.workers.port(index).counters();

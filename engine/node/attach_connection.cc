@@ -1,14 +1,21 @@
 #include "engine/node/attach_connection.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "engine/node/clock.h"
 
 namespace ringwire::node {
 
@@ -18,8 +25,12 @@ using ipc::AttachType;
 
 namespace {
 
-/// Datagrams taken from one caller before others get their turn.
-constexpr int kRequestsAtOnce = 16;
+/// Of answers that a program has not read, as the kernel counts them (768 bytes and more each):
+/// beyond it, its next request waits. Each may carry descriptors, and those that nobody reads count
+/// against the engine's own limit.
+constexpr int kMostUnreadBytes = 4'096;
+constexpr DurationNs kShortestReaderPauseNs = kMillisecondNs;
+constexpr DurationNs kLongestReaderPauseNs = 64 * kMillisecondNs;
 
 /// Bytes of JSON in one answer: a datagram less both headers.
 constexpr std::size_t kAdminChunkBytes =
@@ -34,6 +45,17 @@ bool read_text(const char (&field)[Bytes], std::string& text) {
          std::all_of(end, field + Bytes, [](char byte) { return byte == 0; });
 }
 
+bool is_process_descriptor(int number) {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", number);
+  std::array<char, 64> name{};
+  const ssize_t bytes = ::readlink(path.data(), name.data(), name.size());
+  // "anon_inode:[pidfd]"; since Linux 6.9 "pidfd:[inode]".
+  return bytes > 0 &&
+         std::string_view(name.data(), static_cast<std::size_t>(bytes)).find("pidfd") !=
+             std::string_view::npos;
+}
+
 template <std::size_t Bytes>
 void write_text(char (&field)[Bytes], std::string_view text) {
   std::memcpy(field, text.data(), std::min(text.size(), Bytes - 1));
@@ -45,7 +67,9 @@ AttachConnection::AttachConnection(AttachServer& server, Descriptor socket, cons
     : server_(server),
       caller_(caller),
       socket_(server.rooms_.manager, socket.take()),
-      process_(server.rooms_.manager) {}
+      process_(server.rooms_.manager),
+      reader_timer_(server.rooms_.manager),
+      heard_ns_(clock_now_ns()) {}
 
 void AttachConnection::start() { await_requests(); }
 
@@ -66,27 +90,53 @@ void AttachConnection::await_requests() {
   socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                      [self = shared_from_this()](const boost::system::error_code& error) {
                        if (error || self->closed_) return;
-                       self->take_requests();
-                       if (!self->closed_) self->await_requests();
+                       self->ask_turn();
                      });
 }
 
-void AttachConnection::take_requests() {
-  for (int count = 0; count < kRequestsAtOnce; ++count) {
-    Request request;
-    switch (receive(socket_.native_handle(), request)) {
-      case Received::kNothing:
-        return;
-      case Received::kClosed:
-        return close();
-      case Received::kMalformed:
-        malformed("a datagram broke the rules of the protocol");
-        return;
-      case Received::kRequest:
-        break;
-    }
-    if (!handle(request)) return;
+void AttachConnection::ask_turn() {
+  if (closed_ || awaits_turn_ || at_work_) return;
+  awaits_turn_ = true;
+  server_.turns_.ask(caller_.uid, [self = shared_from_this()] {
+    self->awaits_turn_ = false;
+    if (!self->closed_) self->take_request();
+  });
+}
+
+void AttachConnection::take_request() {
+  if (!answers_.empty()) return;  // await_room goes on
+  int unread_bytes = 0;
+  if (::ioctl(socket_.native_handle(), SIOCOUTQ, &unread_bytes) == 0 &&
+      unread_bytes > kMostUnreadBytes)
+    return await_reader();
+  reader_pause_ns_ = 0;
+  Request request;
+  switch (receive(socket_.native_handle(), request)) {
+    case Received::kNothing:
+      return await_requests();
+    case Received::kClosed:
+      return close();
+    case Received::kMalformed:
+      server_.counters_.surplus_descriptors += request.refused_descriptors;
+      malformed("a datagram broke the rules of the protocol");
+      return;
+    case Received::kRequest:
+      break;
   }
+  heard_ns_ = clock_now_ns();
+  if (handle(request)) return ask_turn();
+  server_.counters_.surplus_descriptors += request.descriptors.size();
+}
+
+void AttachConnection::await_reader() {
+  // Who hangs up without reading is noticed by its process, or when it is looked at again.
+  reader_pause_ns_ =
+      std::clamp(2 * reader_pause_ns_, kShortestReaderPauseNs, kLongestReaderPauseNs);
+  ++server_.counters_.waits_for_reader;
+  reader_timer_.expires_after(std::chrono::nanoseconds(reader_pause_ns_));
+  reader_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error) self->ask_turn();
+  });
 }
 
 void AttachConnection::await_room() {
@@ -98,7 +148,8 @@ void AttachConnection::await_room() {
                        if (error || self->closed_) return;
                        if (!self->answers_.flush(self->socket_.native_handle()))
                          return self->close();
-                       if (!self->answers_.empty()) self->await_room();
+                       if (!self->answers_.empty()) return self->await_room();
+                       self->ask_turn();
                      });
 }
 
@@ -164,6 +215,9 @@ bool AttachConnection::on_hello(Request& request) {
   if (!request.read(hello) || !read_text(hello.label, label) || request.descriptors.size() > 1 ||
       (hello.attachment_high == 0 && hello.attachment_low == 0))
     return malformed("the hello broke a rule");
+  // Any other kind of descriptor could be made to wake the ring manager without end.
+  if (!request.descriptors.empty() && !is_process_descriptor(request.descriptors[0].get()))
+    return malformed("the descriptor of the hello is none of a process");
   hello_seen_ = true;
   if (server_.draining_) {
     end(Status::kShutdown, "the engine is shutting down");
@@ -184,6 +238,7 @@ bool AttachConnection::refuse_version(const AttachHeader& header) {
   welcome.attach_version = ipc::kAttachVersion;
   welcome.layout_version = ipc::kLayoutVersion;
   write_text(welcome.engine_version, RINGWIRE_VERSION);
+  ++server_.counters_.wrong_version;
   answer(header, Status::kVersion, std::as_bytes(std::span(&welcome, 1)));
   end(Status::kVersion, "engine and program are of versions that do not fit");
   return false;
@@ -198,8 +253,14 @@ void AttachConnection::finish_hello(const AttachHeader& header, const ipc::Hello
   static_cast<void>(read_text(hello.label, attachment.label));
   attachment.domain = domain;
   const Status status = server_.rooms_.attachments.attach(std::move(attachment), attachment_);
-  if (status == Status::kDenied) return end(status, "this attachment id is attached already");
-  if (status != Status::kOk) return end(status, "[limits] attachments is reached");
+  if (status == Status::kDenied) {
+    ++server_.counters_.id_taken;
+    return end(status, "this attachment id is attached already");
+  }
+  if (status != Status::kOk) {
+    ++server_.counters_.attachments_reached;
+    return end(status, "[limits] attachments is reached, or this user's part of it");
+  }
   ipc::WelcomeAnswer welcome{};
   welcome.attach_version = ipc::kAttachVersion;
   welcome.layout_version = ipc::kLayoutVersion;
@@ -222,12 +283,15 @@ bool AttachConnection::on_channel_open(Request& request) {
   ipc::ChannelOpenRequest open;
   if (!request.read(open) || request.descriptors.size() != 1)
     return malformed("a request to open a channel broke a rule");
+  at_work_ = true;
   server_.rooms_.attachments.open_channel(
       attachment_, open, std::move(request.descriptors[0]),
-      [weak = weak_from_this(), header = request.header](Status status,
-                                                         const ipc::EngineChannel* channel) {
+      [weak = weak_from_this(), header = request.header,
+       work = server_.turns_.start_work(caller_.uid)](Status status,
+                                                      const ipc::EngineChannel* channel) {
         const auto self = weak.lock();
         if (self == nullptr || self->closed_) return;
+        self->end_work();
         if (channel == nullptr) {
           self->answer(header, status);
           return;
@@ -261,7 +325,7 @@ bool AttachConnection::on_adopt(Request& request) {
   if (!request.read(file) || request.descriptors.size() != 1)
     return malformed("a request to adopt a file broke a rule");
   server_.rooms_.attachments.adopt(attachment_, file, std::move(request.descriptors[0]),
-                                   answer_later(request.header));
+                                   answer_after_work(request.header));
   return !closed_;
 }
 
@@ -291,7 +355,7 @@ bool AttachConnection::on_service(const Request& request) {
   std::string name;
   if (!request.read(service) || !read_text(service.name, name) || !request.descriptors.empty())
     return malformed("a request for a service broke a rule");
-  const auto number = server_.rooms_.services.add(name);
+  const auto number = server_.rooms_.services.add(name, caller_.uid);
   if (!number) return answer(request.header, Status::kLimit);
   return answer_body(request.header, ipc::ServiceAnswer{*number, 0});
 }
@@ -310,11 +374,14 @@ bool AttachConnection::on_admin(const Request& request) {
   if (!request.descriptors.empty()) return malformed("an admin request with descriptors");
   const bool owner = caller_.uid == ::geteuid() || caller_.uid == 0;
   std::string text(reinterpret_cast<const char*>(request.body.data()), request.body.size());
+  at_work_ = true;
   server_.on_admin_(std::move(text), owner,
-                    [weak = weak_from_this(), header = request.header](const std::string& json,
-                                                                       std::uint32_t exit_code) {
+                    [weak = weak_from_this(), header = request.header,
+                     work = server_.turns_.start_work(caller_.uid)](const std::string& json,
+                                                                    std::uint32_t exit_code) {
                       const auto self = weak.lock();
-                      if (self == nullptr) return;
+                      if (self == nullptr || self->closed_) return;
+                      self->end_work();
                       std::size_t at = 0;
                       do {
                         const std::size_t bytes = std::min(kAdminChunkBytes, json.size() - at);
@@ -330,6 +397,7 @@ bool AttachConnection::on_admin(const Request& request) {
 }
 
 bool AttachConnection::malformed(std::string_view sentence) {
+  ++server_.counters_.malformed;
   end(Status::kMalformed, sentence);
   return false;
 }
@@ -341,6 +409,7 @@ bool AttachConnection::answer(const AttachHeader& header, Status status,
   back.status = static_cast<std::uint32_t>(status);
   back.body_bytes = static_cast<std::uint32_t>(body.size());
   if (!answers_.push(back, body, descriptors)) {
+    ++server_.counters_.answers_not_read;
     end(Status::kLimit, "answers are not read, or the engine has no descriptor left");
     return false;
   }
@@ -348,7 +417,10 @@ bool AttachConnection::answer(const AttachHeader& header, Status status,
     close();
     return false;
   }
-  if (!answers_.empty()) await_room();
+  if (!answers_.empty()) {
+    await_room();
+    server_.watch_silence();
+  }
   return true;
 }
 
@@ -358,9 +430,27 @@ Attachments::Answer AttachConnection::answer_later(const AttachHeader& header) {
   };
 }
 
+Attachments::Answer AttachConnection::answer_after_work(const AttachHeader& header) {
+  at_work_ = true;
+  return [weak = weak_from_this(), header,
+          work = server_.turns_.start_work(caller_.uid)](Status status) {
+    const auto self = weak.lock();
+    if (self == nullptr || self->closed_) return;
+    self->end_work();
+    self->answer(header, status);
+  };
+}
+
+void AttachConnection::end_work() {
+  at_work_ = false;
+  heard_ns_ = clock_now_ns();
+  ask_turn();
+}
+
 void AttachConnection::close() {
   if (closed_) return;
   closed_ = true;
+  reader_timer_.cancel();
   boost::system::error_code ignored;
   socket_.close(ignored);
   // The program holds the same open file: closing our descriptor alone would leave it registered

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,13 +27,22 @@ class AttachConnection : public std::enable_shared_from_this<AttachConnection> {
   void end(ipc::AttachStatus status, std::string_view sentence);
 
   [[nodiscard]] AttachmentId attachment() const { return attachment_; }
-  [[nodiscard]] std::uint32_t uid() const { return caller_.uid; }
+  [[nodiscard]] UserId uid() const { return caller_.uid; }
+  /// Connected, and owes the engine its hello or a request.
+  [[nodiscard]] bool silent() const { return !hello_seen_ && !at_work_ && answers_.empty(); }
+  /// Has answers that its socket does not take.
+  [[nodiscard]] bool unread() const { return !answers_.empty(); }
+  /// When it last asked for something, or came.
+  [[nodiscard]] TimeNs heard_ns() const { return heard_ns_; }
 
  private:
   using Status = ipc::AttachStatus;
 
   void await_requests();
-  void take_requests();
+  void ask_turn();
+  void take_request();
+  /// Answers wait to be read: looks again a little later.
+  void await_reader();
   void await_room();
   void watch_process(Descriptor process);
   void await_end_of_process();
@@ -62,15 +72,23 @@ class AttachConnection : public std::enable_shared_from_this<AttachConnection> {
   }
   /// An answer that is given later, if the connection is still there.
   [[nodiscard]] Attachments::Answer answer_later(const ipc::AttachHeader& header);
+  /// The same of a request that another thread works at: no other is taken before it is answered.
+  [[nodiscard]] Attachments::Answer answer_after_work(const ipc::AttachHeader& header);
+  void end_work();
   void close();
 
   AttachServer& server_;
   Caller caller_;
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::posix::stream_descriptor process_;  ///< pidfd: readable when the program is dead
+  boost::asio::steady_timer reader_timer_;
   AnswerQueue answers_;
   AttachmentId attachment_ = 0;  ///< 0: no hello yet
+  TimeNs heard_ns_;
+  DurationNs reader_pause_ns_ = 0;
   bool hello_seen_ = false;
+  bool awaits_turn_ = false;
+  bool at_work_ = false;
   bool awaits_room_ = false;
   bool closed_ = false;
 };

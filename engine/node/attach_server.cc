@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "engine/node/attach_connection.h"
+#include "engine/node/clock.h"
 #include "engine/node/start_error.h"
 #include "engine/node/state_directory.h"
 
@@ -22,6 +23,13 @@ namespace {
 
 constexpr int kListenBacklog = 128;
 constexpr std::chrono::milliseconds kAcceptPause(20);
+/// Callers taken before the loop sees to the rest: a flood of them never ends.
+constexpr int kCallersAtOnce = 16;
+/// Connections of each user beyond its attachments: the command line gets in when all places of
+/// programs are taken.
+constexpr std::uint64_t kSpareCallers = 16;
+/// Programs that break rules say so in the log once in this time.
+constexpr DurationNs kViolationLogNs = 10 * kSecondNs;
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -47,6 +55,18 @@ void warn_of_closed_folders(const std::filesystem::path& directory) {
   }
 }
 
+/// Each user that may attach has its part of the connections, and root, which always may.
+UserShares caller_shares(const AttachServerOptions& options) {
+  std::vector<UserId> users = options.users;
+  users.push_back(::geteuid());
+  UserShares::Options shares;
+  shares.kept = even_parts(users, options.max_attachments / 2);
+  shares.kept.emplace(0, 0);
+  for (auto& [user, part] : shares.kept) part += kSpareCallers;
+  shares.capacity = options.max_attachments + kSpareCallers * shares.kept.size();
+  return UserShares(std::move(shares));
+}
+
 }  // namespace
 
 AttachServer::AttachServer(const AttachServerOptions& options, const Rooms& rooms, OnAdmin on_admin)
@@ -54,7 +74,10 @@ AttachServer::AttachServer(const AttachServerOptions& options, const Rooms& room
       rooms_(rooms),
       on_admin_(std::move(on_admin)),
       listener_(rooms.manager),
-      pause_(rooms.manager) {
+      pause_(rooms.manager),
+      silence_timer_(rooms.manager),
+      callers_(caller_shares(options)),
+      turns_(rooms.manager) {
   domains_[::geteuid()].state = Domain::State::kReady;  // domain 0 was made at start
   listen();
   await_caller();
@@ -108,12 +131,17 @@ void AttachServer::await_caller() {
 }
 
 bool AttachServer::take_callers() {
-  while (true) {
+  for (int count = 0; count < kCallersAtOnce; ++count) {
     Descriptor socket(
         ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+    if (!socket) {
+      const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+      if (exhausted) ++counters_.no_descriptor;
+      return !exhausted;
+    }
     admit(std::move(socket));
   }
+  return true;
 }
 
 void AttachServer::admit(Descriptor socket) {
@@ -123,22 +151,69 @@ void AttachServer::admit(Descriptor socket) {
   const auto connection = std::make_shared<AttachConnection>(
       *this, std::move(socket),
       AttachConnection::Caller{static_cast<std::uint64_t>(credentials.pid), credentials.uid});
-  connections_.emplace(connection.get(), connection);
-  if (!is_allowed(credentials.uid))
+  if (!is_allowed(credentials.uid)) {
+    ++counters_.wrong_user;
     return connection->end(ipc::AttachStatus::kDenied,
                            "this user may not attach: see [allow] users");
-  if (connections_.size() > options_.max_connections)
-    return connection->end(ipc::AttachStatus::kLimit, "too many callers at the attach socket");
+  }
+  if (!callers_.try_take(credentials.uid, 1)) {
+    ++counters_.too_many_callers;
+    return connection->end(ipc::AttachStatus::kLimit,
+                           "too many callers of this user at the attach socket");
+  }
+  connections_.emplace(connection.get(), connection);
   connection->start();
+  watch_silence();
 }
 
-bool AttachServer::is_allowed(std::uint32_t uid) const {
+void AttachServer::watch_silence() {
+  if (std::exchange(watching_silence_, true) || options_.silence_ns == kNeverNs) return;
+  silence_timer_.expires_after(
+      std::chrono::nanoseconds(std::min(options_.silence_ns, kSilenceNs) / 4));
+  silence_timer_.async_wait([this](const boost::system::error_code& error) {
+    watching_silence_ = false;
+    if (!error && !closed_) end_silent();
+  });
+}
+
+void AttachServer::end_silent() {
+  const TimeNs now = clock_now_ns();
+  using Callers = std::vector<std::shared_ptr<AttachConnection>>;
+  Callers late;
+  std::map<std::pair<UserId, bool>, Callers> waiting;
+  bool any = false;
+  for (const auto& [key, connection] : connections_) {
+    const bool unread = connection->unread();
+    if (!unread && !connection->silent()) continue;
+    any = true;
+    const DurationNs since_ns = now - connection->heard_ns();
+    if (since_ns >= options_.silence_ns)
+      late.push_back(connection);
+    else if (unread || since_ns >= kSilenceNs)
+      waiting[{connection->uid(), unread}].push_back(connection);
+  }
+  for (auto& [kind, callers] : waiting) {
+    if (callers.size() <= kMostSilent) continue;
+    std::sort(callers.begin(), callers.end(), [](const auto& one, const auto& other) {
+      return one->heard_ns() < other->heard_ns();
+    });
+    late.insert(late.end(), callers.begin(), callers.end() - kMostSilent);
+  }
+  for (const auto& connection : late) {
+    const bool unread = connection->unread();
+    ++(unread ? counters_.answers_not_read : counters_.said_nothing);
+    connection->end(ipc::AttachStatus::kLimit,
+                    unread ? "answers are not read" : "the caller said nothing for too long");
+  }
+  if (any) watch_silence();
+}
+
+bool AttachServer::is_allowed(UserId uid) const {
   return uid == 0 || uid == ::geteuid() ||
          std::find(options_.users.begin(), options_.users.end(), uid) != options_.users.end();
 }
 
-void AttachServer::with_domain(std::uint32_t uid,
-                               std::function<void(bool, worker::DomainIndex)> then) {
+void AttachServer::with_domain(UserId uid, std::function<void(bool, worker::DomainIndex)> then) {
   const auto found = domains_.find(uid);
   if (found == domains_.end()) {
     if (domains_.size() == worker::kMaxDomains) return then(false, 0);
@@ -159,15 +234,31 @@ void AttachServer::with_domain(std::uint32_t uid,
   });
 }
 
-void AttachServer::forget(AttachConnection* connection) { connections_.erase(connection); }
+void AttachServer::forget(AttachConnection* connection) {
+  const UserId user = connection->uid();
+  if (connections_.erase(connection) != 0) callers_.give_back(user, 1);
+}
+
+AttachCounters AttachServer::counters() const {
+  AttachCounters counters = counters_;
+  counters.waits_for_work = turns_.waited();
+  return counters;
+}
 
 void AttachServer::on_channel_violated(const worker::ChannelViolated& violated) {
   const AttachmentId number = rooms_.attachments.attachment_of(violated.index);
   if (number == 0) return;
   for (const auto& [key, connection] : connections_) {
     if (connection->attachment() != number) continue;
-    spdlog::warn("program {} broke a rule of its queues: detached",
-                 rooms_.attachments.find(number)->pid);
+    ++counters_.broken_queues;
+    const TimeNs now = clock_now_ns();
+    if (violation_told_ns_ == 0 || now - violation_told_ns_ >= kViolationLogNs) {
+      violation_told_ns_ = now;
+      const Attachment& program = *rooms_.attachments.find(number);
+      spdlog::warn(
+          "program {} of user {} broke a rule of its queues: detached ({} since the start)",
+          program.pid, program.uid, counters_.broken_queues);
+    }
     return connection->end(ipc::AttachStatus::kMalformed, "a queue of the program broke a rule");
   }
 }
@@ -180,6 +271,7 @@ void AttachServer::close() {
   boost::system::error_code ignored;
   listener_.close(ignored);
   pause_.cancel();
+  silence_timer_.cancel();
   while (!connections_.empty()) {
     const auto connection = connections_.begin()->second;
     connection->end(ipc::AttachStatus::kShutdown, "the engine is shutting down");

@@ -16,22 +16,42 @@
 
 #include "engine/node/attach_socket.h"
 #include "engine/node/attachments.h"
+#include "engine/node/caller_turns.h"
 #include "engine/node/descriptor.h"
 #include "engine/node/extent_files.h"
 #include "engine/node/services.h"
 #include "engine/node/status_page.h"
+#include "engine/node/user_shares.h"
 
 namespace ringwire::node {
 
 struct AttachServerOptions {
   std::string socket_path;
-  bool own_folder = false;           ///< the socket's folder is the engine's to open
-  std::vector<std::uint32_t> users;  ///< beside the engine's own and root
+  bool own_folder = false;    ///< the socket's folder is the engine's to open
+  std::vector<UserId> users;  ///< beside the engine's own and root
   std::string node_name;
   Id128 incarnation;
   std::uint64_t max_message_bytes = 0;
   std::uint64_t quota_bytes = 0;
-  std::uint32_t max_connections = 0;  ///< attachments and admin callers together
+  std::uint32_t max_attachments = 0;
+  DurationNs silence_ns = 0;  ///< a caller that asks for nothing is sent away after this
+};
+
+/// Callers and requests that were turned away or kept waiting, by reason; since the start.
+struct AttachCounters {
+  std::uint64_t wrong_user = 0;           ///< not in [allow] users
+  std::uint64_t too_many_callers = 0;     ///< of its user
+  std::uint64_t said_nothing = 0;         ///< no hello in time, or one of too many without
+  std::uint64_t malformed = 0;            ///< a datagram or request broke a rule
+  std::uint64_t surplus_descriptors = 0;  ///< closed with such a datagram
+  std::uint64_t wrong_version = 0;
+  std::uint64_t id_taken = 0;  ///< the attachment id is attached already
+  std::uint64_t attachments_reached = 0;
+  std::uint64_t answers_not_read = 0;  ///< for too long, or too many
+  std::uint64_t broken_queues = 0;     ///< attachments ended for what stood in their queues
+  std::uint64_t no_descriptor = 0;     ///< callers that waited until the engine had one again
+  std::uint64_t waits_for_reader = 0;  ///< requests put off: answers before them were not read
+  std::uint64_t waits_for_work = 0;    ///< requests put off: too many of the user's were at work
 };
 
 class AttachConnection;
@@ -67,17 +87,27 @@ class AttachServer {
   /// A worker says that a channel's program broke a rule: ends its attachment.
   void on_channel_violated(const worker::ChannelViolated& violated);
 
+  [[nodiscard]] AttachCounters counters() const;
+
  private:
   friend class AttachConnection;
+
+  /// Callers of one user that have said nothing for kSilenceNs, and as many that do not read
+  /// their answers; the oldest beyond it go.
+  static constexpr std::size_t kMostSilent = 64;
+  static constexpr DurationNs kSilenceNs = kSecondNs;
 
   void listen();
   void await_caller();
   /// False: no descriptor is left for callers that wait.
   [[nodiscard]] bool take_callers();
   void admit(Descriptor socket);
-  [[nodiscard]] bool is_allowed(std::uint32_t uid) const;
+  [[nodiscard]] bool is_allowed(UserId uid) const;
+  /// Looks at silent callers from time to time while there are any.
+  void watch_silence();
+  void end_silent();
   /// The trust domain of a user, made when it comes for the first time. `then(false)`: no room.
-  void with_domain(std::uint32_t uid, std::function<void(bool, worker::DomainIndex)> then);
+  void with_domain(UserId uid, std::function<void(bool, worker::DomainIndex)> then);
   void forget(AttachConnection* connection);
 
   struct Domain {
@@ -95,7 +125,13 @@ class AttachServer {
   boost::asio::steady_timer pause_;  ///< of accepting, when no descriptor is left
   bool draining_ = false;
   bool closed_ = false;
-  std::map<std::uint32_t, Domain> domains_;  ///< by user id
+  bool watching_silence_ = false;
+  boost::asio::steady_timer silence_timer_;
+  TimeNs violation_told_ns_ = 0;
+  AttachCounters counters_;
+  std::map<UserId, Domain> domains_;
+  UserShares callers_;
+  CallerTurns turns_;
   std::map<AttachConnection*, std::shared_ptr<AttachConnection>> connections_;
 };
 

@@ -50,6 +50,7 @@ Received receive(int socket, Request& request) {
       request.header.magic == ipc::kAttachMagic && request.header.request != 0 &&
       request.header.status == 0 && request.header.body_bytes == bytes - sizeof request.header;
   if (!good) {
+    request.refused_descriptors = request.descriptors.size();
     request.descriptors.clear();
     return Received::kMalformed;
   }

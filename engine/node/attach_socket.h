@@ -21,6 +21,7 @@ struct Request {
   ipc::AttachHeader header{};
   std::vector<std::byte> body;
   std::vector<Descriptor> descriptors;
+  std::size_t refused_descriptors = 0;  ///< of a bad datagram: closed already
 
   /// The body as one fixed struct; false when its size is another.
   template <typename Body>

@@ -10,6 +10,19 @@ namespace ringwire::node {
 
 using ipc::AttachStatus;
 
+namespace {
+
+/// Half of what is counted one by one is kept in equal parts for the users that may attach; of
+/// bytes an eighth, so that a user alone can still send the largest message that there may be.
+UserShares half_kept(const AttachmentsOptions& options, std::uint64_t capacity) {
+  return UserShares({capacity, even_parts(options.users, capacity / 2)});
+}
+UserShares eighth_kept(const AttachmentsOptions& options, std::uint64_t capacity) {
+  return UserShares({capacity, even_parts(options.users, capacity / 8)});
+}
+
+}  // namespace
+
 Attachments::Attachments(const AttachmentsOptions& options, Workers& workers,
                          Background& background, MemoryBudget& budget, Services& services)
     : options_(options),
@@ -17,6 +30,11 @@ Attachments::Attachments(const AttachmentsOptions& options, Workers& workers,
       background_(background),
       budget_(budget),
       services_(services),
+      attached_(half_kept(options, options.max_attachments)),
+      channels_taken_(half_kept(options, worker::kMaxChannels)),
+      channel_bytes_(eighth_kept(options, options.channels_bytes)),
+      descriptors_(half_kept(options, options.max_descriptors)),
+      adopted_bytes_(eighth_kept(options, options.quota_bytes)),
       channels_(worker::kMaxChannels),
       home_counts_(workers.count(), 0) {
   for (std::uint32_t index = worker::kMaxChannels; index > 0; --index)
@@ -26,8 +44,9 @@ Attachments::Attachments(const AttachmentsOptions& options, Workers& workers,
 Attachments::~Attachments() = default;
 
 AttachStatus Attachments::attach(Attachment attachment, AttachmentId& number) {
-  if (attachments_.size() >= options_.max_attachments) return AttachStatus::kLimit;
-  if (!ids_.insert(attachment.id).second) return AttachStatus::kDenied;
+  if (ids_.contains(attachment.id)) return AttachStatus::kDenied;
+  if (!attached_.try_take(attachment.uid, 1)) return AttachStatus::kLimit;
+  ids_.insert(attachment.id);
   number = next_attachment_++;
   attachment.number = number;
   attachment.since_ns = clock_now_ns();
@@ -39,6 +58,7 @@ void Attachments::detach(AttachmentId number) {
   const auto found = attachments_.find(number);
   if (found == attachments_.end()) return;
   ids_.erase(found->second.id);
+  attached_.give_back(found->second.uid, 1);
   const auto channels = std::move(found->second.channels);
   for (const auto& [name, index] : channels) {
     Channel& channel = *channels_[index];
@@ -66,7 +86,6 @@ void Attachments::open_channel(AttachmentId number, const ipc::ChannelOpenReques
   if (request.channel >= kMaxAttachmentChannels || request.next_sequence == 0)
     return answer(AttachStatus::kMalformed, nullptr);
   if (attachment.channels.contains(request.channel)) return answer(AttachStatus::kBusy, nullptr);
-  if (free_indices_.empty()) return answer(AttachStatus::kLimit, nullptr);
   const auto is_capacity = [](std::uint32_t entries) {
     return entries >= ipc::kMinQueueEntries && entries <= ipc::kMaxQueueEntries &&
            (entries & (entries - 1)) == 0;
@@ -76,12 +95,27 @@ void Attachments::open_channel(AttachmentId number, const ipc::ChannelOpenReques
     return answer(AttachStatus::kMalformed, nullptr);
   const std::uint64_t bytes =
       ipc::EngineChannel::down_file_bytes(request.delivery_entries, workers_.count());
-  if (!charge_channel(attachment, bytes)) return answer(AttachStatus::kNoMemory, nullptr);
+  if (!channels_taken_.try_take(attachment.uid, 1)) {
+    ++refused_.channels;
+    return answer(AttachStatus::kLimit, nullptr);
+  }
+  if (!take_descriptors(attachment, descriptors_per_channel())) {
+    channels_taken_.give_back(attachment.uid, 1);
+    return answer(AttachStatus::kLimit, nullptr);
+  }
+  if (!charge_channel(attachment, bytes)) {
+    ++refused_.channel_bytes;
+    channels_taken_.give_back(attachment.uid, 1);
+    descriptors_.give_back(attachment.uid, descriptors_per_channel());
+    attachment.descriptors -= descriptors_per_channel();
+    return answer(AttachStatus::kNoMemory, nullptr);
+  }
 
   const worker::ChannelIndex index = free_indices_.back();
   free_indices_.pop_back();
   auto channel = std::make_unique<Channel>();
   channel->attachment = number;
+  channel->uid = attachment.uid;
   channel->number = request.channel;
   channel->index = index;
   channel->serial = next_request_++;
@@ -140,10 +174,18 @@ void Attachments::adopt(AttachmentId number, const ipc::FileRequest& request, De
   if (request.file == 0 || request.bytes == 0) return answer(AttachStatus::kMalformed);
   if (channel->files.contains(request.file)) return answer(AttachStatus::kBusy);
   Attachment& attachment = attachments_.at(number);
-  if (channel->files.size() >= kMaxChannelFiles ||
-      request.bytes > options_.quota_bytes - adopted_bytes_)
+  if (channel->files.size() >= kMaxChannelFiles) {
+    ++refused_.files;
     return answer(AttachStatus::kLimit);
-  adopted_bytes_ += request.bytes;
+  }
+  if (!adopted_bytes_.try_take(attachment.uid, request.bytes)) {
+    ++refused_.adopted_bytes;
+    return answer(AttachStatus::kLimit);
+  }
+  if (!take_descriptors(attachment, 1)) {
+    adopted_bytes_.give_back(attachment.uid, request.bytes);
+    return answer(AttachStatus::kLimit);
+  }
   attachment.adopted_bytes += request.bytes;
   channel->files[request.file].bytes = request.bytes;
   // Mapping populates the pages of the file: milliseconds for a large one.
@@ -302,16 +344,43 @@ Channel* Attachments::live_channel(AttachmentId number, std::uint32_t channel) {
   return live->state == Channel::State::kLive ? live : nullptr;
 }
 
+std::uint64_t Attachments::descriptors_per_channel() const {
+  return 5 + std::uint64_t{workers_.count()};  // up, down twice, both ends of the event, bells
+}
+
+bool Attachments::take_descriptors(Attachment& attachment, std::uint64_t count) {
+  if (attachment.descriptors + count > options_.max_descriptors / 2 ||
+      !descriptors_.try_take(attachment.uid, count)) {
+    ++refused_.descriptors;
+    return false;
+  }
+  attachment.descriptors += count;
+  return true;
+}
+
+void Attachments::give_back_descriptors(const Channel& channel, std::uint64_t count) {
+  descriptors_.give_back(channel.uid, count);
+  const auto owner = attachments_.find(channel.attachment);
+  if (owner != attachments_.end()) owner->second.descriptors -= count;
+}
+
 bool Attachments::charge_channel(Attachment& attachment, std::uint64_t bytes) {
+  if (!channel_bytes_.try_take(attachment.uid, bytes)) return false;
   const std::uint64_t old_bytes = std::max(attachment.channel_bytes, kAttachmentReserveBytes);
   const std::uint64_t new_bytes =
       std::max(attachment.channel_bytes + bytes, kAttachmentReserveBytes);
-  if (!budget_.try_charge(MemoryUse::kChannels, new_bytes - old_bytes)) return false;
+  if (!budget_.try_charge(MemoryUse::kChannels, new_bytes - old_bytes)) {
+    channel_bytes_.give_back(attachment.uid, bytes);
+    return false;
+  }
   attachment.channel_bytes += bytes;
   return true;
 }
 
 void Attachments::give_back_channel(Channel& channel) {
+  channels_taken_.give_back(channel.uid, 1);
+  channel_bytes_.give_back(channel.uid, channel.charged_bytes);
+  give_back_descriptors(channel, descriptors_per_channel());
   const auto owner = attachments_.find(channel.attachment);
   if (owner == attachments_.end()) {
     budget_.give_back(MemoryUse::kChannels, channel.charged_bytes);
@@ -327,7 +396,8 @@ void Attachments::give_back_channel(Channel& channel) {
 void Attachments::forget_file(Channel& channel, std::uint32_t file) {
   auto node = channel.files.extract(file);
   if (node.empty()) return;
-  adopted_bytes_ -= node.mapped().bytes;
+  adopted_bytes_.give_back(channel.uid, node.mapped().bytes);
+  give_back_descriptors(channel, 1);
   const auto owner = attachments_.find(channel.attachment);
   if (owner != attachments_.end()) owner->second.adopted_bytes -= node.mapped().bytes;
   background_.run(

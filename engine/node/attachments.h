@@ -20,6 +20,7 @@
 #include "engine/node/descriptor.h"
 #include "engine/node/memory_budget.h"
 #include "engine/node/services.h"
+#include "engine/node/user_shares.h"
 #include "engine/node/workers.h"
 #include "ipc/attach_protocol.h"
 #include "ipc/engine_channel.h"
@@ -52,6 +53,7 @@ struct Channel {
   std::uint32_t number = 0;
   worker::ChannelIndex index = 0;
   std::uint32_t home_worker = 0;
+  UserId uid = 0;
   std::uint64_t charged_bytes = 0;
   std::uint32_t workers_left = 0;  ///< that have not said ChannelGone
   std::unique_ptr<ipc::EngineChannel> engine;
@@ -71,12 +73,26 @@ struct Attachment {
   std::map<std::uint32_t, worker::ChannelIndex> channels;  ///< by the program's number
   std::uint64_t channel_bytes = 0;  ///< of down files; charged beyond kAttachmentReserveBytes
   std::uint64_t adopted_bytes = 0;
+  std::uint64_t descriptors = 0;  ///< of the engine, for its channels and files
 };
 
 struct AttachmentsOptions {
   std::uint32_t max_attachments = 1'024;
-  std::uint64_t quota_bytes = 0;  ///< of adopted files, per attachment and in all
+  std::uint64_t quota_bytes = 0;      ///< of adopted files, in all
+  std::uint64_t channels_bytes = 0;   ///< of down files, in all
+  std::uint64_t max_descriptors = 0;  ///< for channels and files, in all
+  std::vector<UserId> users;          ///< that may attach, root only if it is named
   bool server = true;
+};
+
+/// Requests that were refused because a limit was reached, by what there was no more of; since the
+/// start.
+struct QuotaCounters {
+  std::uint64_t channels = 0;
+  std::uint64_t descriptors = 0;
+  std::uint64_t files = 0;  ///< of one channel
+  std::uint64_t adopted_bytes = 0;
+  std::uint64_t channel_bytes = 0;
 };
 
 class Attachments {
@@ -124,6 +140,7 @@ class Attachments {
   [[nodiscard]] const std::map<AttachmentId, Attachment>& all() const { return attachments_; }
   [[nodiscard]] const Channel* find_channel(worker::ChannelIndex index) const;
   [[nodiscard]] const Attachment* find(AttachmentId number) const;
+  [[nodiscard]] const QuotaCounters& refused() const { return refused_; }
   /// Channels that some worker still knows, closing ones counted.
   [[nodiscard]] std::size_t channels_count() const { return channels_count_; }
 
@@ -135,6 +152,9 @@ class Attachments {
   };
 
   Channel* live_channel(AttachmentId number, std::uint32_t channel);
+  bool take_descriptors(Attachment& attachment, std::uint64_t count);
+  void give_back_descriptors(const Channel& channel, std::uint64_t count);
+  [[nodiscard]] std::uint64_t descriptors_per_channel() const;
   bool charge_channel(Attachment& attachment, std::uint64_t bytes);
   void give_back_channel(Channel& channel);
   void finish_open(worker::ChannelIndex index, std::uint64_t next_sequence,
@@ -155,7 +175,12 @@ class Attachments {
   std::function<void()> on_freed_;
   AttachmentId next_attachment_ = 1;
   std::uint64_t next_request_ = 1;
-  std::uint64_t adopted_bytes_ = 0;
+  UserShares attached_;
+  UserShares channels_taken_;
+  UserShares channel_bytes_;
+  UserShares descriptors_;
+  UserShares adopted_bytes_;
+  QuotaCounters refused_;
   std::map<AttachmentId, Attachment> attachments_;
   std::set<Id128> ids_;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by index

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
@@ -47,11 +48,13 @@ constexpr std::uint32_t kMessageSlots = 4'096;
 constexpr std::chrono::seconds kBusySample(1);
 
 /// Every program costs some descriptors, every large message one: take what the system allows.
-void raise_descriptor_limit() {
+/// Returns what it allows.
+std::uint64_t raise_descriptor_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1'024;  // what POSIX systems give by default
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 /// The checks of `ringwire conf check`, once more: an engine may be given any configuration.
@@ -178,11 +181,13 @@ struct Engine::State {
 
 Engine::State::State(const Config& given)
     : config(given), page(incarnation, given.cluster.type == ClusterType::kRandom) {
-  raise_descriptor_limit();
+  const std::uint64_t descriptors = raise_descriptor_limit();
   refuse_problems(config);
   const bool is_server = config.node.role == NodeRole::kServer;
   const std::vector<std::string> members = members_of(config);
-  const std::vector<std::uint32_t> users = user_ids(config.allow.users);
+  const std::vector<UserId> users = user_ids(config.allow.users);
+  std::vector<UserId> named = users;  // that have a part of everything
+  named.push_back(::geteuid());
   socket_path =
       config.node.socket.empty() ? default_socket_path(config.node.name) : config.node.socket;
   directory.emplace(
@@ -206,11 +211,15 @@ Engine::State::State(const Config& given)
   threads.cores = ports.cores;
   threads.spin = config.node.idle == IdlePolicy::kSpin;
   workers.emplace(loop, threads, std::move(ports.ports));
-  services.emplace(*workers);
+  services.emplace(*workers, named);
   extents.emplace(*workers, *background, *bulk, *budget);
   AttachmentsOptions attaching;
   attaching.max_attachments = config.limits.attachments;
   attaching.quota_bytes = budget->budget_bytes();
+  attaching.channels_bytes = budget->budget_bytes();
+  // The rest is for sockets and for the files of received messages.
+  attaching.max_descriptors = descriptors / 4 * 3;
+  attaching.users = named;
   attaching.server = is_server;
   attachments.emplace(attaching, *workers, *background, *budget, *services);
   stopped_programs.emplace(loop, *attachments, config.limits.hold_ns);
@@ -262,10 +271,10 @@ Engine::State::State(const Config& given)
   facts.started_ns = started_ns;
   facts.control = links->local();
   facts.data = data;
-  admin.emplace(
-      facts, Admin::Rooms{*workers, *attachments, *services, *budget, page, *view, *peers,
-                          *snapshots, [this](std::uint32_t index) { return busy_permille[index]; },
-                          [this] { begin_drain(); }});
+  admin.emplace(facts, Admin::Rooms{*workers, *attachments, *services, *budget, page, *view, *peers,
+                                    *snapshots, [this] { return server->counters(); },
+                                    [this](std::uint32_t index) { return busy_permille[index]; },
+                                    [this] { begin_drain(); }});
   AttachServerOptions attach;
   attach.socket_path = socket_path;
   attach.users = users;
@@ -274,8 +283,8 @@ Engine::State::State(const Config& given)
   attach.incarnation = incarnation;
   attach.max_message_bytes = max_message_bytes;
   attach.quota_bytes = budget->budget_bytes();
-  // The command line gets in when all places of programs are taken.
-  attach.max_connections = config.limits.attachments + 16;
+  attach.max_attachments = config.limits.attachments;
+  attach.silence_ns = config.timing.handshake_ns;
   server.emplace(
       attach, AttachServer::Rooms{loop, *workers, *attachments, *extents, *services, page},
       [this](const std::string& request, bool owner, const AttachServer::AdminAnswer& answer) {

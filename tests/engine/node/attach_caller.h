@@ -57,7 +57,8 @@ class AttachCaller {
   [[nodiscard]] bool connected() const { return connected_; }
   void hang_up() { socket_.reset(); }
 
-  void send_bytes(std::span<const std::byte> bytes, std::span<const int> descriptors = {}) {
+  void send_bytes(std::span<const std::byte> bytes, std::span<const int> descriptors = {},
+                  int flags = 0) {
     iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
     alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(253 * sizeof(int))> control{};
     msghdr message{};
@@ -72,7 +73,7 @@ class AttachCaller {
       rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
       std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
     }
-    static_cast<void>(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL));
+    static_cast<void>(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | flags));
   }
 
   [[nodiscard]] static ipc::AttachHeader header(ipc::AttachType type, std::uint32_t body_bytes) {
@@ -80,11 +81,15 @@ class AttachCaller {
   }
 
   void send(const ipc::AttachHeader& header, std::span<const std::byte> body,
-            std::span<const int> descriptors = {}) {
+            std::span<const int> descriptors = {}, int flags = 0) {
     std::vector<std::byte> bytes(sizeof header + body.size());
     std::memcpy(bytes.data(), &header, sizeof header);
     if (!body.empty()) std::memcpy(bytes.data() + sizeof header, body.data(), body.size());
-    send_bytes(bytes, descriptors);
+    send_bytes(bytes, descriptors, flags);
+  }
+  /// Only if the socket takes it now.
+  void try_send(const ipc::AttachHeader& header, std::span<const std::byte> body) {
+    send(header, body, {}, MSG_DONTWAIT);
   }
   template <typename Body>
   void request(ipc::AttachType type, const Body& body, std::span<const int> descriptors = {}) {

@@ -1,0 +1,54 @@
+#include "engine/node/user_shares.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace ringwire::node {
+
+std::map<UserId, std::uint64_t> even_parts(std::span<const UserId> users, std::uint64_t kept) {
+  std::map<UserId, std::uint64_t> parts;
+  for (const UserId user : users) parts[user] = 0;  // one that is named twice counts once
+  for (auto& [user, part] : parts) part = kept / parts.size();
+  return parts;
+}
+
+UserShares::UserShares(Options options) : options_(std::move(options)) {
+  std::uint64_t kept = 0;
+  for (const auto& [user, part] : options_.kept) kept += part;
+  RW_CHECK(kept <= options_.capacity);
+  common_ = options_.capacity - kept;
+}
+
+bool UserShares::try_take(UserId user, std::uint64_t amount) {
+  const std::uint64_t has = used(user);
+  if (amount > options_.capacity - has) return false;
+  const std::uint64_t more = beyond(user, has + amount) - beyond(user, has);
+  if (more > common_ - common_used_) return false;
+  common_used_ += more;
+  used_[user] = has + amount;
+  return true;
+}
+
+void UserShares::give_back(UserId user, std::uint64_t amount) {
+  const std::uint64_t has = used(user);
+  RW_CHECK(amount <= has);
+  common_used_ -= beyond(user, has) - beyond(user, has - amount);
+  if (has == amount)
+    used_.erase(user);  // users come and go: only those that have something are remembered
+  else
+    used_[user] = has - amount;
+}
+
+std::uint64_t UserShares::used(UserId user) const {
+  const auto found = used_.find(user);
+  return found == used_.end() ? 0 : found->second;
+}
+
+std::uint64_t UserShares::beyond(UserId user, std::uint64_t amount) const {
+  const auto found = options_.kept.find(user);
+  const std::uint64_t part = found == options_.kept.end() ? 0 : found->second;
+  return amount > part ? amount - part : 0;
+}
+
+}  // namespace ringwire::node
