@@ -1,5 +1,7 @@
-// A turn of a worker that has nothing to do, with programs attached that do nothing: what an engine
-// that spins pays for them. Idle channels are parked after a while, and cost nothing more.
+// What a worker does without and with work. A turn with programs attached that do nothing: what an
+// engine that spins pays for them (idle channels are parked after a while, and cost nothing more).
+// And messages from one program to another of the same node, both played by the worker's own
+// thread: the code alone, without the distance between two cores.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -55,6 +57,71 @@ void worker_idle_turn(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(worker_idle_turn)->ArgName("attachments")->Arg(0)->Arg(1)->Arg(64)->Arg(500);
+
+/// A program that sends to a service of its own, on the worker's thread.
+class LocalMessages {
+ public:
+  LocalMessages() {
+    port::SimPortOptions options;
+    options.local = endpoint_of_ipv4({10, 0, 0, 1}, 3'200);
+    port_ = network_.make_port(options);
+    worker_ = std::make_unique<Worker>(WorkerConfig{}, *port_, commands_, notices_, now_);
+    Command add = AddChannel{0, program_.engine(), {1, 1}, 0, 0, 1};
+    Command serve = AddConsumer{.index = 0, .service = 0, .order_none = false, .prefetch = 64};
+    RW_CHECK(commands_.try_push(add));
+    RW_CHECK(commands_.try_push(serve));
+    turn();
+    submission_.target = static_cast<std::uint8_t>(ipc::TargetKind::kNode);
+    submission_.level = static_cast<std::uint8_t>(Level::kProcessed);
+    submission_.payload_bytes = 64;
+  }
+
+  /// `count` messages, each sent, received, released and told of its outcome.
+  void pass(std::uint64_t count, bool many_keys) {
+    for (std::uint64_t sent = 0; sent < count; ++sent) {
+      ++submission_.sequence;
+      submission_.hash = many_keys ? submission_.sequence : 1;
+      RW_CHECK(program_.submit(submission_));
+    }
+    std::uint64_t outcomes = 0;
+    while (outcomes < count) {
+      turn();
+      ipc::Delivery delivery;
+      for (std::uint32_t worker = 0; program_.receive(delivery, worker);) {
+        if (delivery.kind == static_cast<std::uint8_t>(ipc::DeliveryKind::kOutcomes)) {
+          outcomes += delivery.count;
+        } else {
+          RW_CHECK(program_.release(worker, {delivery.token, 0, 0}));
+        }
+      }
+    }
+  }
+
+ private:
+  void turn() {
+    Notice notice;
+    while (notices_.try_pop(notice)) {
+    }
+    worker_->turn(now_ += kMicrosecondNs);
+  }
+
+  port::SimNetwork network_{port::SimOptions{}};
+  std::unique_ptr<port::SimPort> port_;
+  CommandBox commands_;
+  NoticeBox notices_;
+  TimeNs now_ = 0;
+  sim::ProgramChannel program_{1, 1, 0};  // outlives the worker
+  std::unique_ptr<Worker> worker_;
+  ipc::Submission submission_{};
+};
+
+void worker_local_message(benchmark::State& state) {
+  LocalMessages messages;
+  constexpr std::uint64_t kBatch = 32;
+  for (auto _ : state) messages.pass(kBatch, state.range(0) != 0);
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBatch));
+}
+BENCHMARK(worker_local_message)->ArgName("many_keys")->Arg(0)->Arg(1);
 
 }  // namespace
 }  // namespace ringwire::worker
