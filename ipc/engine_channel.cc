@@ -9,9 +9,7 @@
 #include <cstring>
 
 #include "base/mutant.h"
-#include "ipc/doorbell.h"
 #include "ipc/memory_file.h"
-#include "ipc/spsc_queue.h"
 
 namespace ringwire::ipc {
 namespace {
@@ -53,40 +51,17 @@ T* at_offset(std::byte* base, std::uint64_t offset) {
 
 }  // namespace
 
-// What one worker touches; a line of its own, so that workers do not share any.
-struct alignas(64) WorkerSide {
-  SpscProducer<Delivery> deliveries;
-  SpscConsumer<Release> releases;
-  Sleeper parked;
-  Descriptor bell;
-  bool refused = false;  // the delivery queue was full since the last park
-};
-
-struct EngineChannel::State {
+struct EngineChannel::Cold {
   MemoryFile up;
   MemoryFile down;
   Descriptor down_read_only;
   Descriptor event_read;
   Descriptor event_write;
-  SpscConsumer<Submission> submissions;
-  Ringer program;
   Latch closed;
-  Latch violated;
-  std::uint32_t violated_word = 0;
-  std::uint32_t worker_count = 0;
-  std::uint32_t home_worker = 0;
-  std::uint32_t delivery_entries = 0;
-  std::array<WorkerSide, kMaxWorkers> workers;
-
-  void wake(std::uint32_t kind) {
-    if (!program.must_ring(kind)) return;
-    const char one = 1;
-    // A full pipe is readable already; a closed one has nobody to wake.
-    [[maybe_unused]] const ssize_t ignored = write(event_write.get(), &one, 1);
-  }
+  std::array<Descriptor, kMaxWorkers> bells;
 };
 
-EngineChannel::EngineChannel() : state_(std::make_unique<State>()) {}
+EngineChannel::EngineChannel() : cold_(std::make_unique<Cold>()) {}
 EngineChannel::~EngineChannel() = default;
 
 std::uint64_t EngineChannel::down_file_bytes(std::uint32_t delivery_entries,
@@ -122,125 +97,83 @@ Result<std::unique_ptr<EngineChannel>, AttachStatus> EngineChannel::open(
     return Failure{AttachStatus::kMalformed};
 
   std::unique_ptr<EngineChannel> channel(new EngineChannel);
-  State& state = *channel->state_;
-  state.up = std::move(up).value();
+  Cold& cold = *channel->cold_;
+  cold.up = std::move(up).value();
   auto down = MemoryFile::create("ringwire-down",
                                  ipc::down_file_bytes(request.delivery_entries, worker_count));
   if (!down) return Failure{status_of(down.error())};
-  state.down = std::move(down).value();
-  state.down_read_only.reset(state.down.open_read_only());
+  cold.down = std::move(down).value();
+  cold.down_read_only.reset(cold.down.open_read_only());
   int event[2] = {-1, -1};
   if (pipe2(event, O_CLOEXEC | O_NONBLOCK) < 0) return Failure{AttachStatus::kNoMemory};
-  state.event_read.reset(event[0]);
-  state.event_write.reset(event[1]);
-  if (state.down_read_only.get() < 0) return Failure{AttachStatus::kInternal};
+  cold.event_read.reset(event[0]);
+  cold.event_write.reset(event[1]);
+  if (cold.down_read_only.get() < 0) return Failure{AttachStatus::kInternal};
+  for (std::uint32_t worker = 0; worker < worker_count; ++worker) {
+    cold.bells[worker].reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (cold.bells[worker].get() < 0) return Failure{AttachStatus::kNoMemory};
+  }
 
-  state.worker_count = worker_count;
-  state.home_worker = home_worker;
-  state.delivery_entries = request.delivery_entries;
-  std::byte* const up_base = state.up.data();
-  std::byte* const down_base = state.down.data();
   const DownHeader down_header{.magic = kDownMagic,
                                .layout_version = kLayoutVersion,
                                .worker_count = worker_count,
-                               .file_bytes = state.down.bytes(),
+                               .file_bytes = cold.down.bytes(),
                                .delivery_entries = request.delivery_entries,
                                .home_worker = home_worker};
-  std::memcpy(down_base, &down_header, sizeof down_header);
-  state.submissions.attach(at_offset<Submission>(up_base, kHeaderBytes), request.submission_entries,
-                           at_offset<std::uint64_t>(up_base, kUpSubmissionTailOffset),
-                           at_offset<std::uint64_t>(down_base, kDownSubmissionHeadOffset));
-  state.program.attach(at_offset<std::uint32_t>(up_base, kUpWaitingOffset));
-  state.closed.attach(at_offset<std::uint32_t>(down_base, kDownClosedOffset));
-  state.violated.attach(&state.violated_word);
-  for (std::uint32_t worker = 0; worker < worker_count; ++worker) {
-    WorkerSide& side = state.workers[worker];
-    const std::uint64_t line = std::uint64_t{worker} * kLineBytes;
-    side.deliveries.attach(
-        at_offset<Delivery>(down_base, down_delivery_offset(request.delivery_entries, worker)),
-        request.delivery_entries,
-        at_offset<std::uint64_t>(down_base, kDownDeliveryTailOffset + line),
-        at_offset<std::uint64_t>(up_base, kUpDeliveryHeadOffset + line));
-    side.releases.attach(
-        at_offset<Release>(up_base, up_release_offset(request.submission_entries,
-                                                      request.release_entries, worker)),
-        request.release_entries, at_offset<std::uint64_t>(up_base, kUpReleaseTailOffset + line),
-        at_offset<std::uint64_t>(down_base, kDownReleaseHeadOffset + line));
-    side.parked.attach(at_offset<std::uint32_t>(down_base, kDownParkedOffset + line));
-    side.bell.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (side.bell.get() < 0) return Failure{AttachStatus::kNoMemory};
-  }
+  std::memcpy(cold.down.data(), &down_header, sizeof down_header);
+  channel->home_worker_ = home_worker;
+  channel->attach(cold.up.data(), cold.down.data(), request, worker_count);
   return channel;
 }
 
-int EngineChannel::down_descriptor_read_only() const { return state_->down_read_only.get(); }
-int EngineChannel::program_event() const { return state_->event_read.get(); }
-int EngineChannel::worker_bell(std::uint32_t worker) const {
-  return state_->workers[worker].bell.get();
+void EngineChannel::attach(std::byte* up, std::byte* down, const ChannelOpenRequest& request,
+                           std::uint32_t worker_count) {
+  delivery_entries_ = request.delivery_entries;
+  submissions_.attach(at_offset<Submission>(up, kHeaderBytes), request.submission_entries,
+                      at_offset<std::uint64_t>(up, kUpSubmissionTailOffset),
+                      at_offset<std::uint64_t>(down, kDownSubmissionHeadOffset));
+  program_.attach(at_offset<std::uint32_t>(up, kUpWaitingOffset));
+  cold_->closed.attach(at_offset<std::uint32_t>(down, kDownClosedOffset));
+  violated_.attach(&violated_word_);
+  for (std::uint32_t worker = 0; worker < worker_count; ++worker) {
+    WorkerSide& side = workers_[worker];
+    const std::uint64_t line = std::uint64_t{worker} * kLineBytes;
+    side.deliveries.attach(
+        at_offset<Delivery>(down, down_delivery_offset(request.delivery_entries, worker)),
+        request.delivery_entries, at_offset<std::uint64_t>(down, kDownDeliveryTailOffset + line),
+        at_offset<std::uint64_t>(up, kUpDeliveryHeadOffset + line));
+    side.releases.attach(
+        at_offset<Release>(
+            up, up_release_offset(request.submission_entries, request.release_entries, worker)),
+        request.release_entries, at_offset<std::uint64_t>(up, kUpReleaseTailOffset + line),
+        at_offset<std::uint64_t>(down, kDownReleaseHeadOffset + line));
+    side.parked.attach(at_offset<std::uint32_t>(down, kDownParkedOffset + line));
+  }
 }
-std::uint32_t EngineChannel::home_worker() const { return state_->home_worker; }
-std::uint32_t EngineChannel::delivery_entries() const { return state_->delivery_entries; }
+
+int EngineChannel::down_descriptor_read_only() const { return cold_->down_read_only.get(); }
+int EngineChannel::program_event() const { return cold_->event_read.get(); }
+int EngineChannel::worker_bell(std::uint32_t worker) const { return cold_->bells[worker].get(); }
 
 void EngineChannel::clear_bell(std::uint32_t worker) {
   std::uint64_t count = 0;
   iovec part{.iov_base = &count, .iov_len = sizeof count};
   // RWF_NOWAIT: the program may have cleared O_NONBLOCK, which both sides share, and read first.
   [[maybe_unused]] const ssize_t ignored =
-      preadv2(state_->workers[worker].bell.get(), &part, 1, -1, RWF_NOWAIT);
+      preadv2(cold_->bells[worker].get(), &part, 1, -1, RWF_NOWAIT);
 }
 
-bool EngineChannel::poll_submission(Submission& submission) {
-  if (state_->submissions.poll(submission)) return !violated();
-  if (state_->submissions.broken()) state_->violated.set();
-  return false;
-}
-
-void EngineChannel::publish_submissions() {
-  if (state_->submissions.publish()) state_->wake(kAsleepForRoom);
-}
-
-bool EngineChannel::submission_waits() const {
-  return !violated() && state_->submissions.peek() != nullptr;
-}
-
-std::uint32_t EngineChannel::delivery_room(std::uint32_t worker) {
-  auto& queue = state_->workers[worker].deliveries;
-  const std::uint32_t room = queue.room();
-  if (room == 0) state_->workers[worker].refused = true;
-  if (queue.broken()) state_->violated.set();
-  return violated() ? 0 : room;
-}
-
-Delivery* EngineChannel::claim_delivery(std::uint32_t worker) {
-  if (delivery_room(worker) == 0) return nullptr;
-  Delivery* entry = state_->workers[worker].deliveries.claim();
-  std::memset(entry, 0, offsetof(Delivery, inline_bytes));
-  return entry;
-}
-
-bool EngineChannel::publish_deliveries(std::uint32_t worker) {
-  return state_->workers[worker].deliveries.publish();
-}
-
-void EngineChannel::wake_if_waiting() { state_->wake(kAsleep); }
-
-bool EngineChannel::poll_release(std::uint32_t worker, Release& release) {
-  auto& queue = state_->workers[worker].releases;
-  if (queue.poll(release)) return !violated();
-  if (queue.broken()) state_->violated.set();
-  return false;
-}
-
-void EngineChannel::publish_releases(std::uint32_t worker) {
-  if (state_->workers[worker].releases.publish()) state_->wake(kAsleepForRoom);
+void EngineChannel::ring_program() {
+  const char one = 1;
+  // A full pipe is readable already; a closed one has nobody to wake.
+  [[maybe_unused]] const ssize_t ignored = write(cold_->event_write.get(), &one, 1);
 }
 
 bool EngineChannel::park(std::uint32_t worker) {
-  WorkerSide& side = state_->workers[worker];
+  WorkerSide& side = workers_[worker];
   side.parked.arm(kAsleep);
   if (violated()) return true;  // nothing will be yielded
-  const bool submitted =
-      worker == state_->home_worker && state_->submissions.waits_now() && !RW_MUTANT(118);
+  const bool submitted = worker == home_worker_ && submissions_.waits_now() && !RW_MUTANT(118);
   const bool room_came = side.refused && side.deliveries.room_now();
   side.refused = side.refused && !room_came;
   if (!submitted && !room_came && (!side.releases.waits_now() || RW_MUTANT(119))) return true;
@@ -248,14 +181,9 @@ bool EngineChannel::park(std::uint32_t worker) {
   return false;
 }
 
-void EngineChannel::unpark(std::uint32_t worker) { state_->workers[worker].parked.disarm(); }
-
-bool EngineChannel::violated() const { return state_->violated.is_set(); }
-
 void EngineChannel::mark_closed() {
-  state_->closed.set();
-  const char one = 1;
-  [[maybe_unused]] const ssize_t ignored = write(state_->event_write.get(), &one, 1);
+  cold_->closed.set();
+  ring_program();
 }
 
 }  // namespace ringwire::ipc

@@ -9,13 +9,18 @@
 // program sleeps for room in the queue.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
 #include "base/result.h"
 #include "ipc/attach_protocol.h"
+#include "ipc/doorbell.h"
 #include "ipc/layout.h"
+#include "ipc/spsc_queue.h"
 
 namespace ringwire::ipc {
 
@@ -44,32 +49,62 @@ class EngineChannel {
   [[nodiscard]] int worker_bell(std::uint32_t worker) const;
   /// Take the bell's count away without ever blocking. One system call.
   void clear_bell(std::uint32_t worker);
-  [[nodiscard]] std::uint32_t home_worker() const;
-  [[nodiscard]] std::uint32_t delivery_entries() const;
+  [[nodiscard]] std::uint32_t home_worker() const { return home_worker_; }
+  [[nodiscard]] std::uint32_t delivery_entries() const { return delivery_entries_; }
 
   // --- home worker: submissions ---
 
-  /// Copy the next submission out. False: none. The slot is given back by publish_submissions.
-  bool poll_submission(Submission& submission);
+  /// Copy the next submission out, with those of its inline bytes that it says it has. False: none.
+  /// The slot is given back by publish_submissions.
+  bool poll_submission(Submission& submission) {
+    const Submission* const shared = submissions_.peek();
+    if (shared == nullptr) {
+      if (submissions_.broken()) violated_.set();
+      return false;
+    }
+    copy_once(&submission, shared, offsetof(Submission, inline_bytes));
+    // By the copy of its fields: those in the queue may have changed.
+    copy_once(submission.inline_bytes, shared->inline_bytes, used_inline_bytes(submission));
+    submissions_.skip();
+    return !violated();
+  }
   /// Give the slots of all polled submissions back to the program. Once per turn.
-  void publish_submissions();
-  [[nodiscard]] bool submission_waits() const;
+  void publish_submissions() {
+    if (submissions_.publish()) wake(kAsleepForRoom);
+  }
+  [[nodiscard]] bool submission_waits() { return !violated() && submissions_.peek() != nullptr; }
 
   // --- worker w: deliveries ---
 
   /// Entries that can be claimed now.
-  std::uint32_t delivery_room(std::uint32_t worker);
-  /// The next entry to fill in, zeroed up to its inline bytes; nullptr when the queue is full.
-  Delivery* claim_delivery(std::uint32_t worker);
+  std::uint32_t delivery_room(std::uint32_t worker) {
+    WorkerSide& side = workers_[worker];
+    const std::uint32_t room = side.deliveries.room();
+    if (room == 0) side.refused = true;
+    if (side.deliveries.broken()) violated_.set();
+    return violated() ? 0 : room;
+  }
+  /// The next entry to fill in, all fields up to the inline bytes: it holds what was in it before.
+  /// nullptr when the queue is full.
+  Delivery* claim_delivery(std::uint32_t worker) {
+    return delivery_room(worker) == 0 ? nullptr : workers_[worker].deliveries.claim();
+  }
   /// Make all claimed entries visible. True when there were any (then call wake_if_waiting once).
-  bool publish_deliveries(std::uint32_t worker);
+  bool publish_deliveries(std::uint32_t worker) { return workers_[worker].deliveries.publish(); }
   /// Write the program's event descriptor if it sleeps: once per sleep. Any worker.
-  void wake_if_waiting();
+  void wake_if_waiting() { wake(kAsleep); }
 
   // --- worker w: releases ---
 
-  bool poll_release(std::uint32_t worker, Release& release);
-  void publish_releases(std::uint32_t worker);
+  bool poll_release(std::uint32_t worker, Release& release) {
+    SpscConsumer<Release>& queue = workers_[worker].releases;
+    if (queue.poll(release)) return !violated();
+    if (queue.broken()) violated_.set();
+    return false;
+  }
+  void publish_releases(std::uint32_t worker) {
+    if (workers_[worker].releases.publish()) wake(kAsleepForRoom);
+  }
 
   // --- parking ---
 
@@ -77,17 +112,39 @@ class EngineChannel {
   /// delivery queue that was found full. Returns true when nothing waits; false when something came
   /// meanwhile (then the channel is not parked).
   bool park(std::uint32_t worker);
-  void unpark(std::uint32_t worker);
+  void unpark(std::uint32_t worker) { workers_[worker].parked.disarm(); }
 
   /// Set by any call that met an impossible value: nothing is yielded any more.
-  [[nodiscard]] bool violated() const;
+  [[nodiscard]] bool violated() const { return violated_.is_set(); }
   /// Tell the program that the channel is closed (down file word + event).
   void mark_closed();
 
  private:
+  /// What one worker touches; a line of its own, so that workers do not share any.
+  struct alignas(kLineBytes) WorkerSide {
+    SpscProducer<Delivery> deliveries;
+    SpscConsumer<Release> releases;
+    Sleeper parked;
+    bool refused = false;  // the delivery queue was full since the last park
+  };
+  struct Cold;  // files and descriptors
+
   EngineChannel();
-  struct State;
-  std::unique_ptr<State> state_;
+  void attach(std::byte* up, std::byte* down, const ChannelOpenRequest& request,
+              std::uint32_t worker_count);
+  void wake(std::uint32_t kind) {
+    if (program_.must_ring(kind)) ring_program();
+  }
+  void ring_program();
+
+  SpscConsumer<Submission> submissions_;
+  Ringer program_;
+  Latch violated_;
+  std::uint32_t violated_word_ = 0;
+  std::uint32_t home_worker_ = 0;
+  std::uint32_t delivery_entries_ = 0;
+  std::array<WorkerSide, kMaxWorkers> workers_;
+  std::unique_ptr<Cold> cold_;
 };
 
 }  // namespace ringwire::ipc

@@ -8,6 +8,7 @@ namespace ringwire::ipc {
 namespace {
 
 thread_local char sentence[512];
+thread_local const char* literal_sentence = nullptr;  // in force when not nullptr
 
 }  // namespace
 
@@ -17,10 +18,16 @@ int fail(int error, const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(sentence, sizeof sentence, format, arguments);
   va_end(arguments);
+  literal_sentence = nullptr;
   errno = saved;
   return error;
 }
 
-const char* last_error() { return sentence; }
+int fail_plainly(int error, const char* literal) {
+  literal_sentence = literal;
+  return error;
+}
+
+const char* last_error() { return literal_sentence != nullptr ? literal_sentence : sentence; }
 
 }  // namespace ringwire::ipc

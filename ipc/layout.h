@@ -39,6 +39,7 @@ inline constexpr std::size_t kLineBytes = 64;
 
 /// Bytes of key + payload (after an origin token, if the target is one) that fit a queue entry.
 inline constexpr std::size_t kInlineBytes = 128;
+inline constexpr std::size_t kOriginTokenBytes = 64;
 
 // Limits of queue capacities that an engine accepts (entries, powers of two).
 inline constexpr std::uint32_t kMinQueueEntries = 16;
@@ -147,6 +148,16 @@ struct Submission {
   std::uint8_t reserved[6];  ///< zero
   std::byte inline_bytes[kInlineBytes];
 };
+/// Inline bytes of a submission that mean something: what is written, and copied. Never more than
+/// there are, whatever the fields say.
+[[nodiscard]] constexpr std::size_t used_inline_bytes(const Submission& submission) {
+  std::uint64_t used =
+      submission.target == static_cast<std::uint8_t>(TargetKind::kOrigin) ? kOriginTokenBytes : 0;
+  if ((submission.flags & kSubmitKeyInExtent) == 0) used += submission.key_bytes;
+  if (submission.extent_file == 0)
+    used += submission.payload_bytes < kInlineBytes ? submission.payload_bytes : kInlineBytes;
+  return used < kInlineBytes ? static_cast<std::size_t>(used) : kInlineBytes;
+}
 static_assert(sizeof(Submission) == 192);
 static_assert(offsetof(Submission, sequence) == 0);
 static_assert(offsetof(Submission, hash) == 8);
@@ -244,7 +255,7 @@ struct OriginToken {
   std::uint64_t seal;
   std::uint64_t reserved2;
 };
-static_assert(sizeof(OriginToken) == 64);
+static_assert(sizeof(OriginToken) == kOriginTokenBytes);
 static_assert(offsetof(OriginToken, attachment_high) == 0);
 static_assert(offsetof(OriginToken, attachment_low) == 8);
 static_assert(offsetof(OriginToken, sequence) == 16);

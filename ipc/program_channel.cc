@@ -361,8 +361,7 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
 void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::uint32_t worker) {
   rw_message* message = make_message();
   const bool inside = entry.extent_file == 0;
-  const std::size_t copied = offsetof(Delivery, inline_bytes) + (inside ? kInlineBytes : 0);
-  std::memcpy(&message->entry, &entry, copied);
+  std::memcpy(&message->entry, &entry, offsetof(Delivery, inline_bytes));
   const Delivery& own = message->entry;
   message->side = &side;
   message->worker = worker;
@@ -374,6 +373,8 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
       side.link->mark_dead();  // an engine that writes this is broken
       return;
     }
+    std::memcpy(message->entry.inline_bytes, entry.inline_bytes,
+                own.key_bytes + static_cast<std::size_t>(own.payload_bytes));
     message->key = own.inline_bytes;
     message->data = own.inline_bytes + own.key_bytes;
   } else {

@@ -91,7 +91,7 @@ int ProgramChannel::receive(std::int64_t timeout_ns, rw_message** messages, int 
     look_for_death();
     if (timeout_ns == 0) {
       if (arm_event()) continue;
-      return fail(RW_EAGAIN, "no message waits");
+      return fail_plainly(RW_EAGAIN, "no message waits");
     }
     if (const int over = pause(deadline, Want::kEntries, 0); over != RW_OK)
       return fail(over, "no message within the time");

@@ -160,7 +160,7 @@ int ProgramChannel::wait_for_room(TimeNs deadline) {
     }
     if (drain(*side_) > 0) continue;
     look_for_death();
-    if (deadline == 0) return fail(RW_EAGAIN, "the queue is full");
+    if (deadline == 0) return fail_plainly(RW_EAGAIN, "the queue is full");
     // Nothing is lost by stopping here; waiting would never end, as outcomes come behind them.
     if (inbox_count_ >= kMaxInbox)
       return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
@@ -172,7 +172,9 @@ int ProgramChannel::wait_for_room(TimeNs deadline) {
 
 void ProgramChannel::queue(Outstanding& entry) {
   Submission* place = side_->queues->submissions().claim();
-  std::memcpy(place, &entry.submission, sizeof *place);
+  const Submission& submission = entry.submission;
+  std::memcpy(place, &submission,
+              offsetof(Submission, inline_bytes) + used_inline_bytes(submission));
 }
 
 int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {

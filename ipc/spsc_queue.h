@@ -26,6 +26,13 @@
 
 namespace ringwire::ipc {
 
+/// Copy shared memory such that what follows sees the copy: a compiler that knows where a value
+/// came from may otherwise read it there again, and the other side may have changed it meanwhile.
+inline void copy_once(void* to, const void* shared, std::size_t bytes) {
+  std::memcpy(to, shared, bytes);
+  std::atomic_signal_fence(std::memory_order_acq_rel);  // for the compiler alone
+}
+
 template <typename Entry, typename Words = SharedWords>
 class SpscProducer {
   static_assert(std::is_trivially_copyable_v<Entry>);
@@ -109,17 +116,19 @@ class SpscConsumer {
   bool poll(Entry& entry) {
     const Entry* shared = peek();
     if (shared == nullptr) return false;
-    std::memcpy(&entry, shared, sizeof entry);
+    copy_once(&entry, shared, sizeof entry);
     ++next_;
     return true;
   }
-  /// The next entry in place, for a reader that trusts the writer not to change it; nullptr: none.
+  /// The next entry in place; nullptr: none. For a reader that trusts the writer not to change it,
+  /// or that copies each byte at most once (copy_once) before it looks at it.
   [[nodiscard]] const Entry* peek() {
     if (next_ == tail_) {
       // acquire: pairs with the store in SpscProducer::publish; makes the entries visible.
       refresh(Words::load(tail_word_, std::memory_order_acquire));
     }
-    return next_ == tail_ || broken_ ? nullptr : &entries_[next_ & (capacity_ - 1)];
+    if (next_ == tail_ || broken_) return nullptr;
+    return &entries_[next_ & (capacity_ - 1)];
   }
   void skip() { ++next_; }
   /// Give the slots of all taken entries back. True when there were any.

@@ -54,7 +54,7 @@ ATOMIC_ALLOWED = {
 }
 
 FENCE = re.compile(
-    r"\batomic_(?:thread|signal)_fence\b|\b__sync_synchronize\b|\b_mm_[msl]fence\b")
+    r"\batomic_thread_fence\b|\b__sync_synchronize\b|\b_mm_[msl]fence\b")
 INLINE_ASSEMBLY = re.compile(r"\b(?:asm|__asm__)\b")
 VOLATILE = re.compile(r"\bvolatile\b(?!\s+(?:std::)?sig_atomic_t)")
 SEQ_CST = re.compile(r"\bmemory_order(?:_|::)seq_cst\b")

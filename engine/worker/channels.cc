@@ -6,10 +6,27 @@
 #include "base/mutant.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
-#include "engine/worker/origin_seal.h"
 #include "engine/worker/outbound.h"
 
 namespace ringwire::worker {
+namespace {
+
+/// What a program is told of a message that was given to it just now.
+std::uint16_t flags_of(const InMessage& message) {
+  const std::uint16_t sent = message.header.flags;
+  std::uint16_t flags = 0;
+  if (!RW_MUTANT(84) &&
+      (message.redelivered || message.deliveries > 1 || (sent & wire::kRedelivered) != 0))
+    flags |= ipc::kDeliverRedelivered;
+  if ((sent & wire::kDegraded) != 0) flags |= ipc::kDeliverDegraded;
+  if ((sent & wire::kReply) != 0) flags |= ipc::kDeliverReply;
+  if ((sent & wire::kBroadcast) != 0) flags |= ipc::kDeliverBroadcast;
+  if ((sent & wire::kReplica) != 0) flags |= ipc::kDeliverReplica;
+  if ((sent & wire::kCall) != 0) flags |= ipc::kDeliverCall;
+  return flags;
+}
+
+}  // namespace
 
 void Channels::add(const AddChannel& command) {
   Channel& channel = core_.channels[command.index];
@@ -85,7 +102,8 @@ void Channels::violate(ChannelIndex index) {
   core_.outbox.tell(ChannelViolated{index});
 }
 
-void Channels::poll() {
+bool Channels::poll() {
+  bool any = false;
   for (const ChannelIndex index : blocked_) touch(index);
   blocked_.clear();
   for (std::size_t at = 0; at < core_.active.size();) {
@@ -96,6 +114,7 @@ void Channels::poll() {
     if (busy) {
       channel.idle_turns = 0;
       core_.worked = true;
+      any = true;
     } else if (channel.removing) {
       if (channel.outstanding.count() == channel.ended.count()) {
         core_.outbound->report(index);
@@ -120,6 +139,7 @@ void Channels::poll() {
     }
     ++at;
   }
+  return any;
 }
 
 bool Channels::take_releases(ChannelIndex index) {
@@ -166,33 +186,10 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   ++core_.counters.delivered;
   if (message.deliveries > 1) ++core_.counters.redelivered;
 
+  // Made here, then stored: the entry's lines are on their way from the program's core, and a load
+  // from them would wait for that.
   const wire::MessageHeader& header = message.header;
-  entry->token = core_.delivery_token(in);
-  entry->hash = header.hash;
-  entry->payload_bytes = header.payload_bytes;
-  entry->ticket = ticket;
-  entry->attempt = header.attempt + message.deliveries - 1;
-  entry->key_bytes = message.key_bytes;
-  entry->service = message.service;
-  entry->kind = static_cast<std::uint8_t>(kind);
-  std::uint16_t flags = 0;
-  if (!RW_MUTANT(84) &&
-      (message.redelivered || message.deliveries > 1 || (header.flags & wire::kRedelivered) != 0))
-    flags |= ipc::kDeliverRedelivered;
-  if ((header.flags & wire::kDegraded) != 0) flags |= ipc::kDeliverDegraded;
-  if ((header.flags & wire::kReply) != 0) flags |= ipc::kDeliverReply;
-  if ((header.flags & wire::kBroadcast) != 0) flags |= ipc::kDeliverBroadcast;
-  if ((header.flags & wire::kReplica) != 0) flags |= ipc::kDeliverReplica;
-  if ((header.flags & wire::kCall) != 0) flags |= ipc::kDeliverCall;
-  entry->flags = flags;
-  if (message.extent.empty()) {
-    std::memcpy(entry->inline_bytes, message.bytes.data(),
-                message.key_bytes + static_cast<std::size_t>(header.payload_bytes));
-  } else {
-    entry->extent_file = message.extent.file;
-    entry->payload_offset = message.extent.offset + message.key_room;
-  }
-  ipc::OriginToken& origin = entry->origin;
+  ipc::OriginToken origin{};
   origin.attachment_high = header.id.attachment.high;
   origin.attachment_low = header.id.attachment.low;
   origin.sequence = header.id.sequence;
@@ -201,7 +198,25 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   origin.node = message.origin_node;
   origin.flags = (header.flags & wire::kCall) != 0 ? 1 : 0;
   origin.home_worker = message.origin_worker;
-  origin.seal = origin_seal(origin, core_.config.origin_secret);
+  origin.seal = core_.origin_seal(origin);
+  const bool inside = message.extent.empty();
+  entry->token = core_.delivery_token(in);
+  entry->hash = header.hash;
+  entry->payload_bytes = header.payload_bytes;
+  entry->payload_offset = inside ? 0 : message.extent.offset + message.key_room;
+  entry->ticket = ticket;
+  entry->extent_file = inside ? 0 : message.extent.file;
+  entry->attempt = header.attempt + message.deliveries - 1;
+  entry->key_bytes = message.key_bytes;
+  entry->flags = flags_of(message);
+  entry->service = message.service;
+  entry->kind = static_cast<std::uint8_t>(kind);
+  entry->count = 0;
+  entry->reserved = 0;
+  entry->origin = origin;
+  if (inside)
+    std::memcpy(entry->inline_bytes, message.bytes.data(),
+                message.key_bytes + static_cast<std::size_t>(header.payload_bytes));
   touch(index);  // it will release soon: better looked at than rung for
   core_.worked = true;
   return true;

@@ -23,7 +23,8 @@ class Channels {
   void violate(ChannelIndex index);
 
   /// Take releases and submissions of all scanned channels; park those that were idle for long.
-  void poll();
+  /// True if there were any.
+  bool poll();
   /// Tell outcomes and hand out replies, then make all deliveries of this turn visible and wake who
   /// sleeps.
   void flush();

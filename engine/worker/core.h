@@ -15,6 +15,7 @@
 #include "engine/worker/hash_index.h"
 #include "engine/worker/index_pool.h"
 #include "engine/worker/messages.h"
+#include "engine/worker/origin_seal.h"
 #include "engine/worker/outbox.h"
 #include "engine/worker/quarantine.h"
 #include "engine/worker/worker.h"
@@ -35,6 +36,11 @@ inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
 inline constexpr std::size_t kTransmitPackets = 14;
 inline constexpr std::uint32_t kTransmitBurstsPerTurn = 6;
 inline constexpr std::uint32_t kReceiveBurstsPerTurn = 4;
+/// An empty socket is looked at no sooner than this again while programs are at work: the system
+/// call takes as long as ten of their messages.
+inline constexpr DurationNs kReceivePauseNs = kMicrosecondNs;
+/// Programs are at work for so long after their last submission or release.
+inline constexpr DurationNs kProgramsAtWorkNs = 20 * kMicrosecondNs;
 /// Turns without work after which a channel is parked: it rings when it wants something.
 inline constexpr std::uint32_t kTurnsUntilParked = 512;
 /// Messages of one channel without an outcome; the library's own limit is the same span.
@@ -139,6 +145,7 @@ struct Core {
   HashIndex channel_by_identity;  ///< (attachment, number) -> Channel
   DuplicateWindows windows;
   Deadlines deadlines;
+  OriginSeal origin_seal{config.origin_secret};
 
   std::vector<Channel> channels;
   std::vector<ChannelIndex> active;

@@ -22,11 +22,18 @@ std::uint64_t DuplicateWindows::key_of(std::uint32_t node, const MessageId& id) 
 }
 
 std::uint64_t DuplicateWindows::memory_bytes(std::uint32_t windows) {
-  return windows * (sizeof(Window) + 4 * sizeof(std::uint64_t)) +
+  return windows * sizeof(Window) + HashIndex::memory_bytes(windows) +
          ipc::kMaxNodes * sizeof(IndexList<Window>);
 }
 
+std::uint32_t DuplicateWindows::find(std::uint32_t node, const MessageId& id) const {
+  if (last_ != kNone && windows_[last_].is_of(node, id)) return last_;
+  last_ = index_.find(key_of(node, id));
+  return last_;
+}
+
 void DuplicateWindows::give_up(std::uint32_t at) {
+  if (last_ == at) last_ = kNone;
   index_.erase(windows_[at].key);
   of_node_[windows_[at].node].remove(windows_, at);
   windows_.give_back(at);
@@ -42,8 +49,7 @@ std::uint32_t DuplicateWindows::richest(std::uint32_t asking) const {
 }
 
 DuplicateWindows::Window& DuplicateWindows::window_of(std::uint32_t node, const MessageId& id) {
-  const std::uint64_t key = key_of(node, id);
-  std::uint32_t at = index_.find(key);
+  std::uint32_t at = find(node, id);
   if (at != kNone && windows_[at].is_of(node, id)) {
     IndexList<Window>& list = of_node_[node];
     if (list.back() == at) return windows_[at];
@@ -55,17 +61,17 @@ DuplicateWindows::Window& DuplicateWindows::window_of(std::uint32_t node, const 
   if (windows_.free_count() == 0) give_up(of_node_[richest(node)].front());
   at = windows_.take();
   Window& window = windows_[at];
-  window.key = key;
+  window.key = key_of(node, id);
   window.node = node;
   window.attachment = id.attachment;
   window.channel = id.channel;
-  index_.put(key, at);
+  index_.put(window.key, at);
   of_node_[node].push_back(windows_, at);
   return window;
 }
 
 Seen DuplicateWindows::look(std::uint32_t node, const MessageId& id) const {
-  const std::uint32_t found = index_.find(key_of(node, id));
+  const std::uint32_t found = find(node, id);
   if (found == kNone || !windows_[found].is_of(node, id)) return Seen::kNever;
   const Window& window = windows_[found];
   if (id.sequence > window.highest) return Seen::kNever;

@@ -59,6 +59,8 @@ class DuplicateWindows {
 
   [[nodiscard]] std::uint64_t key_of(std::uint32_t node, const MessageId& id) const;
   [[nodiscard]] Window& window_of(std::uint32_t node, const MessageId& id);
+  /// Index of the channel's window, or of another's with the same 64-bit key, or kNone.
+  [[nodiscard]] std::uint32_t find(std::uint32_t node, const MessageId& id) const;
   void give_up(std::uint32_t at);
   [[nodiscard]] std::uint32_t richest(std::uint32_t asking) const;
   static void forget(Window& window, std::uint64_t from, std::uint64_t count);
@@ -67,6 +69,9 @@ class DuplicateWindows {
   IndexPool<Window> windows_;
   std::vector<IndexList<Window>> of_node_;  // front = least recently used
   HashIndex index_;
+  /// The window found last, kNone: none. A message is looked up three times, and one channel's come
+  /// together.
+  mutable std::uint32_t last_ = kNone;
 };
 
 }  // namespace ringwire::worker

@@ -154,9 +154,9 @@ bool Groups::keyed(const InMessage& message) const {
   return (message.header.flags & wire::kBroadcast) == 0 || message.key_bytes != 0;
 }
 
-std::uint64_t Groups::key_of(const InMessage& message) const {
+std::uint64_t Groups::key_of(const wire::MessageHeader& header, std::uint16_t service) const {
   // The secret goes in first, so that nobody can choose hashes that meet another service's keys.
-  return mix64(mix64(message.header.hash + core_.config.origin_secret[1]) ^ message.service);
+  return mix64(mix64(header.hash + core_.config.origin_secret[1]) ^ service);
 }
 
 bool Groups::has_room(const Consumer& consumer) const {
@@ -181,9 +181,10 @@ std::uint32_t Groups::pick(Group& group) {
 void Groups::enqueue(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   Group& group = groups_[message.service];
+  message.group_key = key_of(message.header, message.service);
   if (!group.queued.empty() || group.consumers.empty()) return queue(in, false);
   if (keyed(message)) {
-    const std::uint32_t key = key_index_.find(key_of(message));
+    const std::uint32_t key = key_index_.find(message.group_key);
     if (key != kNone) {
       if (!consumers_[keys_[key].consumer].live) return queue(in, false);
       return give(in, keys_[key].consumer);
@@ -214,7 +215,7 @@ void Groups::give(std::uint32_t in, std::uint32_t at) {
   InMessage& message = core_.ins[in];
   Consumer& consumer = consumers_[at];
   if (keyed(message)) {
-    const std::uint64_t key = key_of(message);
+    const std::uint64_t key = message.group_key;
     std::uint32_t entry = key_index_.find(key);
     if (entry == kNone) {
       entry = keys_.take();
@@ -232,7 +233,7 @@ void Groups::give(std::uint32_t in, std::uint32_t at) {
 
 void Groups::unbind(InMessage& message) {
   if (!std::exchange(message.bound, false)) return;
-  const std::uint64_t key = key_of(message);
+  const std::uint64_t key = message.group_key;
   const std::uint32_t entry = key_index_.find(key);
   if (entry == kNone || (--keys_[entry].count != 0 && !RW_MUTANT(74))) return;
   key_index_.erase(key);
@@ -327,7 +328,7 @@ void Groups::dispatch() {
       const std::uint32_t next = IndexList<InMessage>::next(core_.ins, in);
       std::uint32_t consumer = kNone;
       if (keyed(message)) {
-        const std::uint32_t key = key_index_.find(key_of(message));
+        const std::uint32_t key = key_index_.find(message.group_key);
         if (key != kNone) {
           consumer = keys_[key].consumer;
           if (!consumers_[consumer].live) {  // who has the key left, but still holds some of it

@@ -79,7 +79,8 @@ class Groups {
   };
 
   [[nodiscard]] bool keyed(const InMessage& message) const;
-  [[nodiscard]] std::uint64_t key_of(const InMessage& message) const;
+  [[nodiscard]] std::uint64_t key_of(const wire::MessageHeader& header,
+                                     std::uint16_t service) const;
   [[nodiscard]] bool has_room(const Consumer& consumer) const;
   [[nodiscard]] std::uint32_t pick(Group& group);
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.

@@ -1,26 +1,40 @@
-// A fixed-size map from a 64-bit key to a 32-bit index: open addressing with linear probing,
-// backward shift on erase (Knuth 6.4, algorithm R), so that it never fills up with tomb stones.
-// Sized at twice the entries it will ever hold; the owner's pool bounds those. Hot; one thread; no
-// allocation after construction.
+// A fixed-size map from a 64-bit key to a 32-bit index. Keys are hashes already (seeded, where
+// others choose what goes in): their low bits say where they belong. Open addressing with linear
+// probing, backward shift on erase (Knuth 6.4, algorithm R), so that it never fills up with tomb
+// stones. It has at most half of its places in use, and works in as few of them as that allows: a
+// table for 16,384 entries takes half a megabyte, and each look into it would be a cache miss also
+// while it holds ten. Moving to a larger or smaller part of its memory is amortised over the puts
+// or erases that led to it. Hot; one thread; no allocation after construction.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <vector>
 
 #include "base/check.h"
-#include "base/hash.h"
 #include "engine/worker/index_pool.h"
 
 namespace ringwire::worker {
 
 class HashIndex {
  public:
+  /// Never holds more than `max_entries`; the owner's pool bounds those.
   explicit HashIndex(std::uint32_t max_entries)
-      : cells_(std::bit_ceil(std::uint64_t{max_entries} * 2 + 2)), mask_(cells_.size() - 1) {}
+      : top_cells_(most_cells(max_entries)),
+        memory_(2 * top_cells_ - std::min(kLeastCells, top_cells_)) {
+    use(std::min(kLeastCells, top_cells_));
+  }
+  HashIndex(const HashIndex&) = delete;
+  HashIndex& operator=(const HashIndex&) = delete;
+
+  [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t max_entries) {
+    return 2 * most_cells(max_entries) * sizeof(Cell);
+  }
 
   /// The index stored under `key`, or kNone.
   [[nodiscard]] std::uint32_t find(std::uint64_t key) const {
+    if (count_ == 0) return kNone;
     for (std::uint64_t at = home(key);; at = (at + 1) & mask_) {
       if (cells_[at].value == kNone) return kNone;
       if (cells_[at].key == key) return cells_[at].value;
@@ -29,22 +43,24 @@ class HashIndex {
 
   /// Store or replace.
   void put(std::uint64_t key, std::uint32_t value) {
-    for (std::uint64_t at = home(key);; at = (at + 1) & mask_) {
-      if (cells_[at].value == kNone) {
-        RW_CHECK(count_ * 2 < cells_.size());
-        cells_[at] = {key, value};
-        ++count_;
-        return;
-      }
-      if (cells_[at].key == key) {
-        cells_[at].value = value;
-        return;
-      }
+    std::uint64_t at = home(key);
+    for (; cells_[at].value != kNone; at = (at + 1) & mask_) {
+      if (cells_[at].key != key) continue;
+      cells_[at].value = value;
+      return;
     }
+    ++count_;
+    if (count_ * 2 > mask_ + 1) {
+      RW_CHECK(mask_ + 1 < top_cells_);
+      move_to((mask_ + 1) * 2);
+      at = free_place(key);
+    }
+    cells_[at] = {key, value};
   }
 
   /// Remove `key` if it is there.
   void erase(std::uint64_t key) {
+    if (count_ == 0) return;
     std::uint64_t hole = home(key);
     while (cells_[hole].value != kNone && cells_[hole].key != key) hole = (hole + 1) & mask_;
     if (cells_[hole].value == kNone) return;
@@ -58,6 +74,8 @@ class HashIndex {
       }
     }
     cells_[hole] = {};
+    // An eighth full after the move: as far from moving up again as from moving down once more.
+    if (count_ * 16 < mask_ + 1 && mask_ + 1 > kLeastCells) move_to((mask_ + 1) / 2);
   }
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
@@ -68,10 +86,38 @@ class HashIndex {
     std::uint32_t value = kNone;
   };
 
-  [[nodiscard]] std::uint64_t home(std::uint64_t key) const { return mix64(key) & mask_; }
+  /// 8 KiB: two of them beside the messages themselves stay in the first cache.
+  static constexpr std::uint64_t kLeastCells = 512;
 
-  std::vector<Cell> cells_;
-  std::uint64_t mask_;
+  [[nodiscard]] static std::uint64_t most_cells(std::uint32_t max_entries) {
+    return std::bit_ceil(std::max<std::uint64_t>(std::uint64_t{max_entries} * 2, 2));
+  }
+  [[nodiscard]] std::uint64_t home(std::uint64_t key) const { return key & mask_; }
+  [[nodiscard]] std::uint64_t free_place(std::uint64_t key) const {
+    std::uint64_t at = home(key);
+    while (cells_[at].value != kNone) at = (at + 1) & mask_;
+    return at;
+  }
+  /// Parts of 512, 1,024, 2,048, ... cells lie behind each other; those not in use are empty.
+  void use(std::uint64_t cells) {
+    cells_ = memory_.data() + (cells - std::min(kLeastCells, top_cells_));
+    mask_ = cells - 1;
+  }
+  void move_to(std::uint64_t cells) {
+    Cell* const old = cells_;
+    const std::uint64_t old_cells = mask_ + 1;
+    use(cells);
+    for (std::uint64_t at = 0; at < old_cells; ++at) {
+      if (old[at].value == kNone) continue;
+      cells_[free_place(old[at].key)] = old[at];
+      old[at] = {};
+    }
+  }
+
+  std::uint64_t top_cells_;
+  std::vector<Cell> memory_;
+  Cell* cells_ = nullptr;
+  std::uint64_t mask_ = 0;
   std::uint64_t count_ = 0;
 };
 

@@ -25,8 +25,8 @@ std::uint32_t Inbound::find_number(std::uint32_t link_index,
   return message.link_index == link_index && message.number == number ? in : kNone;
 }
 
-std::uint32_t Inbound::find(const MessageId& id) const {
-  const std::uint32_t in = core_.in_by_identity.find(core_.identity_key(id));
+std::uint32_t Inbound::find(const MessageId& id, std::uint64_t key) const {
+  const std::uint32_t in = core_.in_by_identity.find(key);
   return in != kNone && core_.ins[in].header.id == id ? in : kNone;
 }
 
@@ -99,6 +99,14 @@ void Inbound::turn_away(const Source& source, const wire::MessageHeader& header,
   if (for_good) elder_gone(node, id, predecessor);
 }
 
+/// Index of the service that it is for, kMaxServices if nobody here ever named it.
+std::uint16_t Inbound::service_of(const Source& source, const wire::MessageHeader& header) const {
+  if (source.out != kNone) return core_.outs[source.out].service;
+  const auto name = std::find(core_.services.begin(), core_.services.end(), header.service);
+  return name == core_.services.end() ? static_cast<std::uint16_t>(kMaxServices)
+                                      : static_cast<std::uint16_t>(name - core_.services.begin());
+}
+
 void Inbound::on_message(const Source& source, const wire::MessageHeader& header,
                          const std::byte* payload, bool whole) {
   DomainIndex domain = 0;
@@ -114,9 +122,8 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
   } else {
     if (!core_.config.server) return turn_away(source, header, whole, Reason::kNotServing);
     if (core_.draining) return turn_away(source, header, whole, Reason::kShutdown);
-    const auto name = std::find(core_.services.begin(), core_.services.end(), header.service);
-    if (name == core_.services.end()) return turn_away(source, header, whole, Reason::kNoConsumer);
-    service = static_cast<std::uint16_t>(name - core_.services.begin());
+    service = service_of(source, header);
+    if (service == kMaxServices) return turn_away(source, header, whole, Reason::kNoConsumer);
     if (!core_.groups->admits(service, header.payload_bytes, (header.flags & wire::kNoWait) != 0))
       return turn_away(source, header, whole, Reason::kNoConsumer);
     domain = core_.groups->domain(service);
@@ -139,7 +146,8 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     case Seen::kGivenUp:
       break;
   }
-  if (const std::uint32_t first = find(header.id); first != kNone) {
+  const std::uint64_t identity = core_.identity_key(header.id);
+  if (const std::uint32_t first = find(header.id, identity); first != kNone) {
     ++core_.counters.duplicates;
     InMessage& known = core_.ins[first];
     if (known.state == InState::kReceiving) {
@@ -168,7 +176,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
   message.domain = domain;
   message.order_none = (header.flags & wire::kOrderNone) != 0;
   attach_source(in, source);
-  const std::uint64_t identity = core_.identity_key(header.id);
+  message.identity_key = identity;
   core_.in_by_identity.put(identity, in);
   if (!place(in, header.key.data(), payload, whole)) {
     const wire::MessageHeader kept = message.header;
@@ -303,8 +311,8 @@ void Inbound::drop(std::uint32_t in) {
     }
   }
   detach_source(in);
-  const std::uint64_t identity = core_.identity_key(message.header.id);
-  if (core_.in_by_identity.find(identity) == in) core_.in_by_identity.erase(identity);
+  if (core_.in_by_identity.find(message.identity_key) == in)
+    core_.in_by_identity.erase(message.identity_key);
   if (!RW_MUTANT(68)) core_.end_use(in, message.domain, message.extent);
   core_.end_use(in, message.domain, message.key_extent);
   give_back(in);

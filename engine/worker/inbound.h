@@ -86,7 +86,10 @@ class Inbound {
   void give_back(std::uint32_t in);
   [[nodiscard]] bool has_room(std::uint16_t service) const;
   [[nodiscard]] NodeIndex node_of(const Source& source) const;
-  [[nodiscard]] std::uint32_t find(const MessageId& id) const;
+  [[nodiscard]] std::uint16_t service_of(const Source& source,
+                                         const wire::MessageHeader& header) const;
+  /// `key`: core_.identity_key(id).
+  [[nodiscard]] std::uint32_t find(const MessageId& id, std::uint64_t key) const;
   [[nodiscard]] std::uint32_t find_number(std::uint32_t link_index,
                                           transport::MessageNumber number) const;
 

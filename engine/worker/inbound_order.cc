@@ -41,7 +41,7 @@ Inbound::Elder Inbound::elder_of(const InMessage& message) const {
   elder.sequence = message.header.predecessor;
   if (core_.windows.look(message.origin_node, elder) != Seen::kNever) return Elder::kOver;
   // Its channel's window may have been given up; what is still here speaks for itself.
-  const std::uint32_t in = find(elder);
+  const std::uint32_t in = find(elder, core_.identity_key(elder));
   if (in == kNone) return Elder::kUnknown;
   const InState state = core_.ins[in].state;
   return state == InState::kReceiving || state == InState::kHeld ? Elder::kComing : Elder::kOver;
@@ -93,6 +93,7 @@ void Inbound::leave_hold(std::uint32_t in) {
 }
 
 void Inbound::wake_waiters(const MessageId& id) {
+  if (held_.empty()) return;
   const std::uint64_t key = core_.identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone || RW_MUTANT(61)) return;

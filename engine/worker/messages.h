@@ -73,7 +73,7 @@ struct OutMessage {
   const std::byte* payload = nullptr;
   std::array<std::byte, ipc::kInlineBytes> bytes;
 
-  void reset();  ///< everything but the generation
+  void reset();  ///< everything but the generation and the inline bytes
 };
 
 /// Rank of a slot's replica (or index of a member) as a bit of OutMessage::tried; ranks past the
@@ -126,6 +126,8 @@ struct InMessage {
   std::uint32_t deliveries = 0;
   std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
   TimeNs held_since_ns = 0;
+  std::uint64_t identity_key = 0;   ///< of header.id, in Core::in_by_identity
+  std::uint64_t group_key = 0;      ///< of its hash and service, in Groups
   std::uint64_t large_request = 0;  ///< a NeedLarge under way
   std::uint64_t copied_bytes = 0;   ///< local large messages are copied piece by piece
   DomainIndex domain = 0;

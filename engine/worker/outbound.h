@@ -82,6 +82,8 @@ class Outbound {
   void turned_away(std::uint32_t out, Reason reason);
   void ended(std::uint32_t out, Ending ending, Reason reason);
   void child_ended(std::uint32_t child);
+  /// An entry for outcomes, empty but for its kind; nullptr when there is no room.
+  ipc::Delivery* claim_records(Channel& channel, ipc::DeliveryKind kind);
   void free(std::uint32_t out);
   void leave_books(std::uint32_t out);
   void give_back(std::uint32_t out);

@@ -219,6 +219,15 @@ void Outbound::child_ended(std::uint32_t child) {
   ended(at, Ending::kFailed, Reason::kRequirement);
 }
 
+ipc::Delivery* Outbound::claim_records(Channel& channel, ipc::DeliveryKind kind) {
+  ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+  if (entry == nullptr) return nullptr;
+  channel.deliveries_dirty = true;
+  std::memset(entry, 0, offsetof(ipc::Delivery, inline_bytes));
+  entry->kind = static_cast<std::uint8_t>(kind);
+  return entry;
+}
+
 bool Outbound::report(ChannelIndex index) {
   Channel& channel = core_.channels[index];
   const auto record_of = [](const OutMessage& message) {
@@ -243,32 +252,30 @@ bool Outbound::report(ChannelIndex index) {
     // A multi-target send tells its targets first, in the entries right before its own outcome.
     OutMessage& message = core_.outs[out];
     while (!message.children_ended.empty()) {
-      ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+      ipc::Delivery* entry = claim_records(channel, ipc::DeliveryKind::kTargets);
       if (entry == nullptr) return false;
-      channel.deliveries_dirty = true;
-      entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kTargets);
-      while (entry->count < ipc::kOutcomesPerDelivery && !message.children_ended.empty()) {
+      std::uint8_t count = 0;
+      while (count < ipc::kOutcomesPerDelivery && !message.children_ended.empty()) {
         const std::uint32_t child = message.children_ended.pop_front(core_.outs);
         const ipc::OutcomeRecord record = record_of(core_.outs[child]);
-        std::memcpy(entry->inline_bytes + entry->count * sizeof record, &record, sizeof record);
-        ++entry->count;
+        std::memcpy(entry->inline_bytes + count++ * sizeof record, &record, sizeof record);
         core_.outs[child].state = OutState::kFree;
         core_.outs.give_back(child);
       }
+      entry->count = count;
     }
-    ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
+    ipc::Delivery* entry = claim_records(channel, ipc::DeliveryKind::kOutcomes);
     if (entry == nullptr) return false;
-    channel.deliveries_dirty = true;
-    entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kOutcomes);
-    while (entry->count < ipc::kOutcomesPerDelivery && !channel.ended.empty()) {
+    std::uint8_t count = 0;
+    while (count < ipc::kOutcomesPerDelivery && !channel.ended.empty()) {
       const std::uint32_t next = channel.ended.front();
       if (!core_.outs[next].children_ended.empty()) break;
       const ipc::OutcomeRecord record = record_of(core_.outs[next]);
-      std::memcpy(entry->inline_bytes + entry->count * sizeof record, &record, sizeof record);
-      ++entry->count;
+      std::memcpy(entry->inline_bytes + count++ * sizeof record, &record, sizeof record);
       channel.ended.pop_front(core_.outs);
       free(next);
     }
+    entry->count = count;
   }
   return true;
 }

@@ -5,7 +5,6 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
-#include "engine/worker/origin_seal.h"
 
 namespace ringwire::worker {
 
@@ -123,7 +122,7 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   if (submission.level > 2 || submission.require > 2) return false;
   if (submission.service >= core_.services.size()) return false;
   if (submission.key_bytes > kMaxKeyBytes) return false;
-  std::memcpy(message.bytes.data(), submission.inline_bytes, message.bytes.size());
+  std::memcpy(message.bytes.data(), submission.inline_bytes, ipc::used_inline_bytes(submission));
   // A call has one answer, so one target.
   if ((submission.flags & ipc::kSubmitCall) != 0 &&
       (target == TargetKind::kBroadcast || target == TargetKind::kReplicas))
@@ -153,8 +152,7 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
     ipc::OriginToken token;
     std::memcpy(&token, message.bytes.data(), sizeof token);
     // Not ours, or of the engine before us, whose callers are gone with it.
-    if (token.seal != origin_seal(token, core_.config.origin_secret))
-      message.reason = Reason::kOriginGone;
+    if (token.seal != core_.origin_seal(token)) message.reason = Reason::kOriginGone;
     header.in_reply_to = {
         {token.attachment_high, token.attachment_low}, token.channel, token.sequence};
     header.flags |= (submission.flags & ipc::kSubmitReply) != 0 ? wire::kReply : wire::kToOrigin;

@@ -10,15 +10,14 @@
 namespace ringwire::worker {
 
 std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
-  constexpr std::uint64_t kIndexCell = 32;  // a HashIndex holds two 16-byte cells per entry
-  return config.out_messages * (sizeof(OutMessage) + 3 * kIndexCell + 2 * sizeof(Flight)) +
-         config.in_messages * (sizeof(InMessage) + 4 * kIndexCell) +
+  return config.out_messages * (sizeof(OutMessage) + 2 * sizeof(Flight)) +
+         2 * HashIndex::memory_bytes(config.out_messages) + config.in_messages * sizeof(InMessage) +
+         4 * HashIndex::memory_bytes(config.in_messages) +
          DuplicateWindows::memory_bytes(config.duplicate_windows) +
          (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +
-         Crossing::memory_bytes(config.worker_count) +
-         kMaxChannels * (sizeof(Channel) + kIndexCell) +
-         most_notices_waiting(config) * sizeof(Notice) +
-         ipc::kMaxNodes * (sizeof(Node) + kMaxWorkers * kIndexCell);
+         Crossing::memory_bytes(config.worker_count) + kMaxChannels * sizeof(Channel) +
+         HashIndex::memory_bytes(kMaxChannels) + most_notices_waiting(config) * sizeof(Notice) +
+         ipc::kMaxNodes * sizeof(Node) + HashIndex::memory_bytes(ipc::kMaxNodes * kMaxWorkers);
 }
 
 Worker::Worker(const WorkerConfig& config, port::Port& port, CommandBox& commands,
@@ -37,7 +36,7 @@ bool Worker::turn(TimeNs now) {
   state.receive();
   state.run_timers();
   state.obey();
-  state.channels.poll();
+  if (state.channels.poll()) state.programs_at_ns = now;
   state.inbound.copy_some();
   state.groups.dispatch();
   // Before what it turns away is sent elsewhere: no later turn may come for that.

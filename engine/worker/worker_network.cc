@@ -5,9 +5,14 @@
 namespace ringwire::worker {
 
 void Worker::State::receive() {
+  if (core.now < receive_at_ns) return;
   for (std::uint32_t burst = 0; burst < kReceiveBurstsPerTurn; ++burst) {
     const std::size_t count = core.port.rx_burst(received);
-    if (count == 0) return;
+    if (count == 0) {
+      const bool programs = core.now - programs_at_ns < kProgramsAtWorkNs;
+      if (receive_is_a_call && programs) receive_at_ns = core.now + kReceivePauseNs;
+      return;
+    }
     core.worked = true;
     for (std::size_t at = 0; at < count; ++at) {
       const std::uint64_t connection = transport::connection_id_of(received[at].bytes);

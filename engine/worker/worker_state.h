@@ -25,7 +25,8 @@ struct Worker::State {
         channels(core),
         outbound(core),
         inbound(core),
-        groups(core) {
+        groups(core),
+        receive_is_a_call(port.wait_descriptor() >= 0) {
     core.channels_part = &channels;
     core.outbound = &outbound;
     core.inbound = &inbound;
@@ -82,7 +83,10 @@ struct Worker::State {
   std::array<port::TxPacket, kTransmitPackets> filled{};  ///< of which [unsent_from, + count) wait
   std::size_t unsent_from = 0;
   std::size_t unsent_count = 0;
-  std::uint32_t next_link = 0;  ///< transmit begins with another link each turn
+  std::uint32_t next_link = 0;   ///< transmit begins with another link each turn
+  const bool receive_is_a_call;  ///< the port is a socket: each look at it is a system call
+  TimeNs programs_at_ns = 0;     ///< a program had something for us
+  TimeNs receive_at_ns = 0;      ///< no look at the port before
   TimeNs house_at_ns = 0;
   std::vector<std::uint32_t> siblings;  ///< links to the other workers here, by worker; own: kNone
   std::uint32_t wakes = 0;              ///< bit w: worker w must be woken

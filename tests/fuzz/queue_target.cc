@@ -95,7 +95,10 @@ class Story {
         while (channel_->poll_submission(submission)) {
           RW_CHECK(++yielded <= kEntries);
           const std::uint64_t at = kHeaderBytes + taken_++ % kEntries * sizeof submission;
-          RW_CHECK(std::memcmp(&submission, up_.data() + at, sizeof submission) == 0);
+          const std::size_t bytes =
+              offsetof(Submission, inline_bytes) + used_inline_bytes(submission);
+          RW_CHECK(bytes <= sizeof submission);
+          RW_CHECK(std::memcmp(&submission, up_.data() + at, bytes) == 0);
         }
         channel_->publish_submissions();
         break;

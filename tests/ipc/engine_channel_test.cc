@@ -122,7 +122,7 @@ TEST_F(EngineChannelTest, gives_submission_slots_back_when_told) {
   EXPECT_EQ(submissions.room(), 1u);
 }
 
-TEST_F(EngineChannelTest, delivers_zeroed_entries_per_worker) {
+TEST_F(EngineChannelTest, delivers_entries_per_worker) {
   for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
     EXPECT_EQ(engine->delivery_room(worker), kEntries);
     Delivery* entry = engine->claim_delivery(worker);

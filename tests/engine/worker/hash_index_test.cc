@@ -29,5 +29,33 @@ TEST(HashIndex, behaves_as_a_map_through_any_mix_of_puts_and_erases) {
   }
 }
 
+TEST(HashIndex, keeps_all_entries_while_it_grows_to_its_limit_and_shrinks_again) {
+  constexpr std::uint32_t kMost = 5'000;
+  HashIndex index(kMost);
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint32_t key = 0; key < kMost; ++key) {
+      index.put(key, key + 1);
+      ASSERT_EQ(index.find(key), key + 1);
+      ASSERT_EQ(index.find(key / 2), key / 2 + 1);
+    }
+    ASSERT_EQ(index.count(), kMost);
+    for (std::uint32_t key = 0; key < kMost; ++key) {
+      index.erase(key);
+      ASSERT_EQ(index.find(key), kNone);
+      ASSERT_EQ(index.find(kMost - 1), key == kMost - 1 ? kNone : kMost);
+    }
+    ASSERT_EQ(index.count(), 0U);
+  }
+}
+
+TEST(HashIndex, serves_the_smallest_sizes) {
+  for (std::uint32_t most = 1; most < 5; ++most) {
+    HashIndex index(most);
+    for (std::uint32_t key = 0; key < most; ++key) index.put(key, key);
+    for (std::uint32_t key = 0; key < most; ++key) EXPECT_EQ(index.find(key), key);
+    EXPECT_EQ(index.find(most), kNone);
+  }
+}
+
 }  // namespace
 }  // namespace ringwire::worker
