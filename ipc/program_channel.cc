@@ -125,6 +125,7 @@ int ProgramChannel::open_side(std::shared_ptr<AttachLink> link) {
     std::erase_if(old_sides_, [](const auto& old) { return old->maps.idle(); });
   }
   side_ = std::move(side);
+  ++side_count_;
   replay_next_ = book_.oldest();
   replay_end_ = book_.next_sequence();
   // Without it nobody is told of what comes: the next call attaches again.

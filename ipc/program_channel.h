@@ -116,6 +116,7 @@ class ProgramChannel {
   QueueEntries entries_;
   DurationNs spin_ns_ = 0;
   std::unique_ptr<EngineSide> side_;
+  std::uint64_t side_count_ = 0;  // engines that it was attached to
   std::vector<std::unique_ptr<EngineSide>> old_sides_;
   OutcomeBook book_;
   TransmitPool transmit_;

@@ -178,13 +178,13 @@ void ProgramChannel::queue(Outstanding& entry) {
 }
 
 int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {
-  const std::shared_ptr<AttachLink> before = side_->link;
+  const std::uint64_t before = side_count_;
   if (const int error = wait_for_room(deadline); error != RW_OK) {
     if (!draft.extent.empty()) transmit_.give_back(*side_->link, draft.extent);
     draft.extent = {};
     return error;
   }
-  if (side_->link != before) {
+  if (side_count_ != before) {
     // Numbers of the engine that died while we waited mean nothing to this one.
     if (draft.node != 0)
       draft.submission.node = side_->link->status().find(names_.text(draft.node));

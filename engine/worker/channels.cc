@@ -109,8 +109,9 @@ bool Channels::poll() {
   for (std::size_t at = 0; at < core_.active.size();) {
     const ChannelIndex index = core_.active[at];
     Channel& channel = core_.channels[index];
-    bool busy = !channel.removing && take_releases(index);
-    if (channel.home) busy |= core_.outbound->take(index);
+    // What is new goes first: whoever gets it waits for it, and what was released waits for nobody.
+    bool busy = channel.home && core_.outbound->take(index);
+    if (!channel.removing) busy |= take_releases(index);
     if (busy) {
       channel.idle_turns = 0;
       core_.worked = true;

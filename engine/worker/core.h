@@ -39,6 +39,9 @@ inline constexpr std::uint32_t kReceiveBurstsPerTurn = 4;
 /// An empty socket is looked at no sooner than this again while programs are at work: the system
 /// call takes as long as ten of their messages.
 inline constexpr DurationNs kReceivePauseNs = kMicrosecondNs;
+/// The same when no packet came or went for kNetworkAtWorkNs: nobody waits for an answer.
+inline constexpr DurationNs kQuietReceivePauseNs = 10 * kMicrosecondNs;
+inline constexpr DurationNs kNetworkAtWorkNs = 200 * kMicrosecondNs;
 /// Programs are at work for so long after their last submission or release.
 inline constexpr DurationNs kProgramsAtWorkNs = 20 * kMicrosecondNs;
 /// Turns without work after which a channel is parked: it rings when it wants something.

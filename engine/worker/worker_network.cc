@@ -10,9 +10,12 @@ void Worker::State::receive() {
     const std::size_t count = core.port.rx_burst(received);
     if (count == 0) {
       const bool programs = core.now - programs_at_ns < kProgramsAtWorkNs;
-      if (receive_is_a_call && programs) receive_at_ns = core.now + kReceivePauseNs;
+      const bool network = core.now - packets_at_ns < kNetworkAtWorkNs;
+      if (receive_is_a_call && programs)
+        receive_at_ns = core.now + (network ? kReceivePauseNs : kQuietReceivePauseNs);
       return;
     }
+    packets_at_ns = core.now;
     core.worked = true;
     for (std::size_t at = 0; at < count; ++at) {
       const std::uint64_t connection = transport::connection_id_of(received[at].bytes);
@@ -64,6 +67,7 @@ void Worker::State::transmit() {
     if (unsent_count == 0) fill_burst();
     if (unsent_count == 0) break;
     core.worked = true;
+    packets_at_ns = core.now;
     const bool whole_burst = unsent_from == 0 && unsent_count == filled.size();
     const std::size_t taken = core.port.tx_burst(
         std::span<const port::TxPacket>(filled).subspan(unsent_from, unsent_count));

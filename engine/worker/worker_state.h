@@ -86,6 +86,7 @@ struct Worker::State {
   std::uint32_t next_link = 0;   ///< transmit begins with another link each turn
   const bool receive_is_a_call;  ///< the port is a socket: each look at it is a system call
   TimeNs programs_at_ns = 0;     ///< a program had something for us
+  TimeNs packets_at_ns = 0;      ///< a packet came or went
   TimeNs receive_at_ns = 0;      ///< no look at the port before
   TimeNs house_at_ns = 0;
   std::vector<std::uint32_t> siblings;  ///< links to the other workers here, by worker; own: kNone

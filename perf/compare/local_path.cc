@@ -169,6 +169,7 @@ void batch(const Options& options) {
   std::thread producer([&] {
     pin(options.other_core);
     Entry entry{};
+    entry.bytes[0] = std::byte{1};
     while (!stop.load(std::memory_order_relaxed)) {  // nothing is ordered by it
       if (queue.producer.room() < kBatch) continue;
       for (std::size_t count = 0; count < kBatch; ++count)
@@ -177,6 +178,7 @@ void batch(const Options& options) {
     }
   });
   Entry entry{};
+  std::size_t seen = 0;
   double items = 0;
   const auto begin = Clock::now();
   const auto end = begin + nanoseconds(options.seconds);
@@ -184,7 +186,8 @@ void batch(const Options& options) {
   do {
     for (int round = 0; round < 64; ++round) {
       std::size_t taken = 0;
-      while (taken < kBatch && queue.consumer.poll(entry)) ++taken;
+      for (; taken < kBatch && queue.consumer.poll(entry); ++taken)
+        seen += std::to_integer<std::size_t>(entry.bytes[0]);
       queue.consumer.publish();
       items += static_cast<double>(taken);
     }
@@ -192,6 +195,7 @@ void batch(const Options& options) {
   } while (now < end);
   stop = true;
   producer.join();
+  if (static_cast<double>(seen) != items) fail("an entry was lost");
   print_rate(options, items, std::chrono::duration<double>(now - begin).count());
 }
 
