@@ -45,6 +45,7 @@ int ProgramChannel::open(ProgramClient& client, const rw_channel_options& option
   if (options.submission_entries != 0) fresh->entries_.submission = options.submission_entries;
   if (options.delivery_entries != 0) fresh->entries_.delivery = options.delivery_entries;
   if (options.release_entries != 0) fresh->entries_.release = options.release_entries;
+  fresh->entries_.batch = options.batch != 0;
   fresh->spin_ns_ = std::max<DurationNs>(options.spin_ns, 0);
   if (link->dead()) {
     TimeNs next_attempt = 0;
@@ -166,8 +167,9 @@ void ProgramChannel::pump_replay() {
       break;
     }
     queue(*entry);
+    side_->queues->publish_submissions();
   }
-  side_->queues->publish_submissions();
+  side_->queues->flush();
 }
 
 void ProgramChannel::look_for_death() {
@@ -196,6 +198,7 @@ bool ProgramChannel::ready_now(Want want, std::uint32_t worker) {
 // Wait until something may be there (RW_OK), or the deadline (RW_ETIMEOUT). Spins if asked to,
 // yields for a short while, then sleeps.
 int ProgramChannel::pause(TimeNs deadline, Want want, std::uint32_t worker) {
+  side_->queues->flush();
   const TimeNs begin = monotonic_ns();
   const TimeNs spin_end = begin + spin_ns_;
   const TimeNs yield_end = std::min(deadline, spin_end + kYieldNs);
@@ -300,6 +303,7 @@ bool ProgramChannel::arm_event() {
 
 std::size_t ProgramChannel::drain(EngineSide& side) {
   ProgramQueues& queues = *side.queues;
+  queues.flush();
   std::size_t total = 0;
   const std::uint32_t worker_count = queues.worker_count();
   for (std::uint32_t turn = 0; turn < worker_count; ++turn) {

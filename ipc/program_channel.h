@@ -44,6 +44,7 @@ class ProgramChannel {
 
   int wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* outcome);
   int poll(rw_outcome* outcomes, int max);
+  int flush();
   int outcome_targets(rw_ticket ticket, rw_outcome* targets, int max);
   int cancel(rw_ticket ticket);
   [[nodiscard]] std::uint32_t outstanding() const { return book_.count(); }
@@ -113,7 +114,7 @@ class ProgramChannel {
 
   ProgramClient& client_;
   const std::uint32_t number_;
-  QueueEntries entries_;
+  QueueOptions entries_;
   DurationNs spin_ns_ = 0;
   std::unique_ptr<EngineSide> side_;
   std::uint64_t side_count_ = 0;  // engines that it was attached to

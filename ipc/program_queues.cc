@@ -21,7 +21,7 @@ T* at_offset(const MemoryFile& file, std::uint64_t offset) {
 
 int ProgramQueues::open(ProgramClient& client, const std::shared_ptr<AttachLink>& link,
                         std::uint32_t channel, std::uint64_t next_sequence,
-                        const QueueEntries& entries, std::unique_ptr<ProgramQueues>& queues) {
+                        const QueueOptions& entries, std::unique_ptr<ProgramQueues>& queues) {
   if (!valid_entries(entries.submission) || !valid_entries(entries.release) ||
       !valid_entries(entries.delivery))
     return fail(RW_EINVAL, "queue entries are powers of two from %u to %u", kMinQueueEntries,
@@ -52,12 +52,13 @@ int ProgramQueues::open(ProgramClient& client, const std::shared_ptr<AttachLink>
       error != RW_OK)
     return error;
   fresh->opened_ = true;
+  fresh->batch_ = entries.batch;
   if (const int error = fresh->attach(entries, answer); error != RW_OK) return error;
   queues = std::move(fresh);
   return RW_OK;
 }
 
-int ProgramQueues::attach(const QueueEntries& entries, Datagram& answer) {
+int ProgramQueues::attach(const QueueOptions& entries, Datagram& answer) {
   worker_count_ = link_->worker_count();
   const auto opened = answer.body_as<ChannelOpenAnswer>();
   if (!opened || answer.descriptor_count() != 2 + worker_count_ ||
@@ -103,6 +104,7 @@ int ProgramQueues::attach(const QueueEntries& entries, Datagram& answer) {
 
 ProgramQueues::~ProgramQueues() {
   // In a forked child it is the parent's channel: the engine must not hear of this.
+  if (opened_ && !client_.forked()) flush();
   if (opened_ && !link_->dead() && !client_.forked()) tell_closed();
   if (event_ >= 0) close(event_);
   for (const Worker& worker : workers_)
@@ -122,12 +124,28 @@ void ProgramQueues::tell_closed() {
 }
 
 void ProgramQueues::publish_submissions() {
+  if (batch_ && ++unshown_ < kShownTogether) return;
+  batch_ ? show_all() : show_submissions();
+}
+
+void ProgramQueues::publish_releases(std::uint32_t worker) {
+  if (batch_ && ++unshown_ < kShownTogether) return;
+  batch_ ? show_all() : show_releases(worker);
+}
+
+void ProgramQueues::show_all() {
+  unshown_ = 0;
+  show_submissions();
+  for (std::uint32_t worker = 0; worker < worker_count_; ++worker) show_releases(worker);
+}
+
+void ProgramQueues::show_submissions() {
   Worker& home = workers_[home_worker_];
   if (submissions_.publish() && home.bell.must_ring(kAsleep))
     eventfd_write(home.bell_descriptor, 1);
 }
 
-void ProgramQueues::publish_releases(std::uint32_t worker) {
+void ProgramQueues::show_releases(std::uint32_t worker) {
   Worker& to = workers_[worker];
   if (to.releases.publish() && to.bell.must_ring(kAsleep)) eventfd_write(to.bell_descriptor, 1);
 }

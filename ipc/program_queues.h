@@ -14,16 +14,19 @@
 
 namespace ringwire::ipc {
 
-struct QueueEntries {
+struct QueueOptions {
   std::uint32_t submission = kDefaultSubmissionEntries;
   std::uint32_t release = kDefaultReleaseEntries;
   std::uint32_t delivery = kDefaultDeliveryEntries;
+  bool batch = false;  ///< show the engine kShownTogether entries at a time, or what flush() finds
 };
+/// Each index that is stored costs a line's way to the worker's core and back.
+inline constexpr std::uint32_t kShownTogether = 32;
 
 class ProgramQueues {
  public:
   static int open(ProgramClient& client, const std::shared_ptr<AttachLink>& link,
-                  std::uint32_t channel, std::uint64_t next_sequence, const QueueEntries& entries,
+                  std::uint32_t channel, std::uint64_t next_sequence, const QueueOptions& entries,
                   std::unique_ptr<ProgramQueues>& queues);
   /// Tells the engine, if it lives, that the channel is closed.
   ~ProgramQueues();
@@ -39,9 +42,13 @@ class ProgramQueues {
   SpscConsumer<Delivery>& deliveries(std::uint32_t worker) { return workers_[worker].deliveries; }
   Sleeper& sleeper() { return sleeper_; }
 
-  /// Make what was claimed visible, and wake the worker if it sleeps.
+  /// Make what was claimed visible, and wake the worker if it sleeps; in a batch perhaps later.
   void publish_submissions();
   void publish_releases(std::uint32_t worker);
+  /// Make all of the batch visible: before looking for what the engine says, and before waiting.
+  void flush() {
+    if (unshown_ != 0) show_all();
+  }
   /// Give taken delivery entries back, and wake a worker that had no room.
   void publish_delivery_heads(std::uint32_t worker);
   [[nodiscard]] bool delivery_waits();
@@ -53,8 +60,11 @@ class ProgramQueues {
  private:
   ProgramQueues(ProgramClient& client, std::shared_ptr<AttachLink> link, std::uint32_t channel)
       : client_(client), link_(std::move(link)), channel_(channel) {}
-  int attach(const QueueEntries& entries, Datagram& answer);
+  int attach(const QueueOptions& entries, Datagram& answer);
   void tell_closed();
+  void show_submissions();
+  void show_releases(std::uint32_t worker);
+  void show_all();
 
   struct Worker {
     SpscProducer<Release> releases;
@@ -66,7 +76,9 @@ class ProgramQueues {
   ProgramClient& client_;
   std::shared_ptr<AttachLink> link_;
   std::uint32_t channel_;
-  bool opened_ = false;  ///< the engine has it
+  bool batch_ = false;
+  std::uint32_t unshown_ = 0;  ///< entries that were claimed, and perhaps not shown
+  bool opened_ = false;        ///< the engine has it
   MemoryFile up_;
   MemoryFile down_;
   int event_ = -1;

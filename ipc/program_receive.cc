@@ -42,6 +42,7 @@ void ProgramChannel::return_token(EngineSide& side, std::uint32_t worker, std::u
   Release* place = nullptr;
   while ((place = releases.claim()) == nullptr) {
     if (side.link->dead() || releases.broken()) return;
+    side.queues->flush();
     // Only the room matters: entries that wait are taken by whoever called us.
     Sleeper& sleeper = side.queues->sleeper();
     sleeper.arm(kAsleepForRoom);

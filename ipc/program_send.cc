@@ -381,6 +381,12 @@ int ProgramChannel::poll(rw_outcome* outcomes, int max) {
   }
 }
 
+int ProgramChannel::flush() {
+  if (const int error = attached(0); error != RW_OK) return error;
+  side_->queues->flush();
+  return RW_OK;
+}
+
 int ProgramChannel::outcome_targets(rw_ticket ticket, rw_outcome* targets, int max) {
   const std::vector<EndedSend>* kept = book_.targets(ticket);
   if (kept == nullptr) return fail(RW_ESTALE, "no targets are kept of that ticket");
@@ -402,6 +408,7 @@ int ProgramChannel::cancel(rw_ticket ticket) {
       place->sequence = ticket;
       place->flags = kSubmitCancel;
       side_->queues->publish_submissions();
+      side_->queues->flush();
       return RW_OK;
     }
     if (drain(*side_) > 0) continue;

@@ -213,6 +213,10 @@ int rw_cancel(rw_channel* channel, rw_ticket ticket) {
   return on_channel(channel, [&](ipc::ProgramChannel& on) { return on.cancel(ticket); });
 }
 
+int rw_flush(rw_channel* channel) {
+  return on_channel(channel, [](ipc::ProgramChannel& on) { return on.flush(); });
+}
+
 int rw_outstanding(rw_channel* channel) {
   return on_channel(channel,
                     [&](ipc::ProgramChannel& on) { return static_cast<int>(on.outstanding()); });

@@ -136,7 +136,9 @@ typedef struct rw_channel_options {
   uint32_t submission_entries; /* 0 = default; powers of two */
   uint32_t delivery_entries;
   uint32_t release_entries;
-  uint32_t reserved;
+  uint32_t batch;  /* 1: what is sent, answered and released is shown to the engine up to 32 at a
+                      time: at the latest when a call on this channel looks for messages or
+                      outcomes, waits, or by rw_flush. For who handles many small messages */
   int64_t spin_ns; /* busy-polling before yielding in waits; 0 = default, negative = none */
 } rw_channel_options;
 
@@ -258,6 +260,9 @@ RW_API int rw_poll(rw_channel *channel, rw_outcome *outcomes, int max);
  */
 RW_API int rw_outcome_targets(rw_channel *channel, rw_ticket ticket, rw_outcome *targets, int max);
 RW_API int rw_cancel(rw_channel *channel, rw_ticket ticket);
+/* Show the engine all that a channel with `batch` has kept back. Needed only before the thread
+ * turns to something else for long. */
+RW_API int rw_flush(rw_channel *channel);
 RW_API int rw_outstanding(rw_channel *channel); /* sends without an outcome */
 
 /* Send and wait for the reply. On RW_OK release *reply. `outcome` may be NULL. Errors of rw_send,

@@ -162,6 +162,7 @@ struct ChannelOptions {
   std::uint32_t submission_entries = 0;
   std::uint32_t delivery_entries = 0;
   std::uint32_t release_entries = 0;
+  bool batch = false;  ///< show the engine up to 32 sends and releases at a time; see flush()
   Wait spin{};
 };
 struct SendOptions {
@@ -389,6 +390,7 @@ class Channel {
     given.prefetch = options.prefetch;
     return status(rw_serve(channel_, &given));
   }
+  Status flush() { return status(rw_flush(channel_)); }
   Status unserve(const char* service = "") { return status(rw_unserve(channel_, service)); }
   Expected<Message> receive(Wait timeout = kForever) {
     rw_message* message = nullptr;
@@ -463,6 +465,7 @@ class Client {
     given.submission_entries = options.submission_entries;
     given.delivery_entries = options.delivery_entries;
     given.release_entries = options.release_entries;
+    given.batch = options.batch ? 1 : 0;
     given.spin_ns = options.spin.count();
     rw_channel* channel = nullptr;
     const int code = rw_channel_open(client_, &given, &channel);

@@ -74,7 +74,7 @@ BenchThread::BenchThread(const Shell& shell, const BenchOptions& options, rw_cli
       options_(options),
       thread_index_(thread_index),
       stream_(random_stream()),
-      channel_(open_channel(client)) {
+      channel_(open_channel(client, options.pattern == Pattern::kStream)) {
   for (std::uint64_t i = 0; i < options.keys; ++i) {
     const bool single = options.keys == 1 && options.threads == 1;
     keys_.push_back(single ? options.key : fmt::format("{}-{}-{}", options.key, thread_index, i));

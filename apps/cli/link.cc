@@ -54,9 +54,11 @@ Client attach(const Shell& shell, std::int64_t reconnect_ns) {
   return Client(client);
 }
 
-Channel open_channel(rw_client* client) {
+Channel open_channel(rw_client* client, bool batch) {
+  auto options = options_of<rw_channel_options>();
+  options.batch = batch ? 1 : 0;
   rw_channel* channel = nullptr;
-  const int result = rw_channel_open(client, nullptr, &channel);
+  const int result = rw_channel_open(client, &options, &channel);
   if (result < 0) {
     throw CommandError(ExitCode::kFailed, fmt::format("cannot open a channel: {} ({})",
                                                       rw_last_error(), rw_error_name(result)));

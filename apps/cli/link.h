@@ -40,8 +40,8 @@ using Channel = std::unique_ptr<rw_channel, CloseChannel>;
 /// `reconnect_ns` as in rw_client_options: how long calls wait for a restarted engine.
 [[nodiscard]] Client attach(const Shell& shell, std::int64_t reconnect_ns);
 
-/// Open a channel for the calling thread. Throws CommandError.
-[[nodiscard]] Channel open_channel(rw_client* client);
+/// Open a channel for the calling thread; `batch` as in rw_channel_options. Throws CommandError.
+[[nodiscard]] Channel open_channel(rw_client* client, bool batch = false);
 
 /// The error for a failed call of the client library: `doing` names what was tried.
 [[nodiscard]] CommandError library_error(const Shell& shell, int error, std::string_view doing);

@@ -218,7 +218,8 @@ void serve_thread(const Shell& shell, const ServeOptions& options, rw_client* cl
                   const std::stop_token& stop) {
   try {
     const std::unique_ptr<Handler> handler = make_handler(options, ledger, thread_index, stop);
-    const Channel channel = open_channel(client);
+    // Files and commands take long: what is done is told at once.
+    const Channel channel = open_channel(client, options.echo || options.sink);
     auto serve = options_of<rw_serve_options>();
     serve.service = options.service.c_str();
     serve.order = options.order;

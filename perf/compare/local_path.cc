@@ -9,7 +9,7 @@
 //   options: --socket PATH (of the engine), --duration SECONDS, --cores PROGRAM,OTHER (pins; OTHER
 //            is the second thread of pair and batch), --size BYTES, --level
 //            none|accepted|processed,
-//            --window N (flow: messages under way at most), --key one|many
+//            --window N (flow: messages under way at most), --key one|many, --batch yes|no
 //
 // Prints one JSON object: latency percentiles in ns per round trip, or items (bytes) per second.
 #include <pthread.h>
@@ -47,6 +47,7 @@ struct Options {
   std::uint32_t level = RW_LEVEL_PROCESSED;
   std::size_t window = 256;
   bool many_keys = false;
+  bool batch = true;
 };
 
 [[noreturn]] void fail(const char* what) {
@@ -115,7 +116,7 @@ void print_rate(const Options& options, double items, double seconds) {
 
 // ---- bare queues --------------------------------------------------------------------------------
 
-struct Entry {
+struct alignas(64) Entry {
   std::byte bytes[64];
 };
 
@@ -233,7 +234,9 @@ class Program {
     auto client_options = RW_OPTIONS(rw_client_options);
     client_options.socket = options.socket.empty() ? nullptr : options.socket.c_str();
     expect(rw_client_open(&client_options, &client_), "attach");
-    expect(rw_channel_open(client_, nullptr, &channel_), "channel");
+    auto channel_options = RW_OPTIONS(rw_channel_options);
+    channel_options.batch = options.batch ? 1 : 0;
+    expect(rw_channel_open(client_, &channel_options, &channel_), "channel");
     auto serve = RW_OPTIONS(rw_serve_options);
     serve.service = "local-path";
     serve.prefetch = kEntries;
@@ -322,6 +325,8 @@ bool read_option(Options& options, std::string_view name, const char* value) {
     options.bytes = std::strtoull(value, nullptr, 10);
   } else if (name == "--window") {
     options.window = std::strtoull(value, nullptr, 10);
+  } else if (name == "--batch") {
+    options.batch = std::string_view(value) == "yes";
   } else if (name == "--key") {
     options.many_keys = std::string_view(value) == "many";
   } else if (name == "--level") {
@@ -356,7 +361,7 @@ int main(int count, char** words) {
     std::fprintf(stderr,
                  "usage: local-path pair|batch|hop|flow|copy [--socket PATH] [--duration SECONDS] "
                  "[--cores PROGRAM,OTHER] [--size BYTES] [--level LEVEL] [--window N] "
-                 "[--key one|many]\n");
+                 "[--key one|many] [--batch yes|no]\n");
     return 2;
   }
   pin(options.program_core);

@@ -29,6 +29,7 @@ int abi_names_linked(void) {
                               (any_function)rw_outcome_targets,
                               (any_function)rw_cancel,
                               (any_function)rw_outstanding,
+                              (any_function)rw_flush,
                               (any_function)rw_call,
                               (any_function)rw_call_start,
                               (any_function)rw_serve,
