@@ -187,6 +187,7 @@ std::optional<PortError> DpdkDevice::start() {
   if (const int result = rte_eth_macaddr_get(id_, &ethernet); result < 0)
     return device_error(-result, "ask " + options_.device + " for its Ethernet address");
   std::memcpy(rules_.ethernet.data(), &ethernet, rules_.ethernet.size());
+  if (rte_is_zero_ether_addr(&ethernet)) name_device();
   if (const int result = rte_eth_dev_start(id_); result < 0) {
     rte_eth_dev_info info{};
     const bool is_known = rte_eth_dev_info_get(id_, &info) == 0;
@@ -199,6 +200,18 @@ std::optional<PortError> DpdkDevice::start() {
   steer();
   watch_link();
   return std::nullopt;
+}
+
+/// A device without an address of its own (net_ring) gets one that nobody administers, with the end
+/// of our IP address in it: others of its kind on the link differ in that. What cannot be told its
+/// address does not look at it either.
+void DpdkDevice::name_device() {
+  rules_.ethernet = {0x02, 0x72};
+  std::copy(options_.local.address.end() - 4, options_.local.address.end(),
+            rules_.ethernet.begin() + 2);
+  rte_ether_addr ethernet{};
+  std::memcpy(&ethernet, rules_.ethernet.data(), rules_.ethernet.size());
+  rte_eth_dev_default_mac_addr_set(id_, &ethernet);
 }
 
 std::optional<PortError> DpdkDevice::set_up_queues() {

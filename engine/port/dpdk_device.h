@@ -51,6 +51,7 @@ class DpdkDevice {
   std::optional<PortError> make_queues();
   std::optional<PortError> start();
   std::optional<PortError> set_up_queues();
+  void name_device();
   void receive_groups();
   void steer();
   void watch_link();
