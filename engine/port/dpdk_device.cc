@@ -1,12 +1,15 @@
 #include "engine/port/dpdk_device.h"
 
 #include <rte_alarm.h>
+#include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -35,6 +38,31 @@ PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0,
 /// The offloads of `wanted` if the device has them all.
 std::uint64_t all_or_none(std::uint64_t offered, std::uint64_t wanted) {
   return (offered & wanted) == wanted ? wanted : 0;
+}
+
+/// What stands behind `key` among a virtual device's arguments.
+std::optional<std::uint32_t> number_behind(std::string_view arguments, std::string_view key) {
+  const std::size_t at = arguments.find(key);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view text = arguments.substr(at + key.size());
+  std::uint32_t number = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc{})
+    return std::nullopt;
+  return number;
+}
+
+/// Packets that a device's receive queue holds, where its arguments decide that and not the number
+/// of descriptors that it is asked for.
+std::optional<std::uint32_t> fixed_queue_packets(const rte_eth_dev_info& info) {
+  const std::string_view driver = info.driver_name;
+  const rte_devargs* given = rte_dev_devargs(info.device);
+  const std::string_view arguments = given == nullptr || given->args == nullptr ? "" : given->args;
+  if (driver == "net_af_packet") return number_behind(arguments, "framecnt=").value_or(512);
+  // The kernel's side of a tap keeps 1,000 packets, among them some that it makes itself.
+  if (driver == "net_tap") return 512;
+  if (driver == "net_memif")
+    return 1U << std::min(number_behind(arguments, "rsize=").value_or(10), 16U);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -100,6 +128,9 @@ std::optional<PortError> DpdkDevice::choose_limits() {
                        " pairs of queues, and " + std::to_string(options_.queues_count) +
                        " workers want one each: lower [node] workers, or give it more "
                        "(net_af_packet: qpairs=N, net_vhost and net_virtio_user: queues=N)");
+  if (const auto packets = fixed_queue_packets(info))
+    options_.rx_descriptors_count = static_cast<std::uint16_t>(
+        std::min<std::uint32_t>(options_.rx_descriptors_count, *packets));
   // net_memif tells an MTU of 1,500 whatever its bsize is, refuses to be told another, and carries
   // what fits its buffers all the same.
   is_memif_ = driver == "net_memif";
