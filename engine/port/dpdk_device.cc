@@ -160,6 +160,7 @@ std::optional<PortError> DpdkDevice::choose_limits() {
   rx_offloads_ = all_or_none(info.rx_offload_capa, rx_ip | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
   tx_offloads_ = all_or_none(info.tx_offload_capa, tx_ip | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
   rules_.tx_offload = tx_offloads_ != 0;
+  rules_.omits_udp_checksum = is_memif_ && rules_.is_ipv4;
   // All buffers of a queue come from one pool, and nobody else holds them.
   tx_offloads_ |= all_or_none(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
   if (options_.queues_count > 1)

@@ -35,6 +35,10 @@ struct FrameRules {
   std::uint32_t headers_bytes = 0;
   std::uint32_t max_payload_bytes = 0;
   bool tx_offload = false;  ///< the device fills in checksums
+  /// Over IPv4 through shared memory (net_memif), where no bit is lost on the way and no device
+  /// fills it in, the UDP checksum is left out, as RFC 768 lets a sender: the frame inside has a
+  /// checksum or a tag of its own, and what arrives with one is checked all the same.
+  bool omits_udp_checksum = false;
   /// The device hands on packets of a kernel on this host, which leaves the UDP checksum to a
   /// device that is not there (veth): the sum of the pseudo header stands in its place. The frame
   /// inside has a checksum or a tag of its own.
