@@ -1,126 +1,80 @@
-// The DPDK lanes: two net_memif devices of this process, connected through shared memory. Needs
-// neither hugepages nor root. A program of its own, as DPDK can be started once in a process.
-#include <stdlib.h>
-
-#include <array>
-#include <chrono>
+// The DPDK lanes: devices of this process that are joined through shared memory (net_memif,
+// net_ring, net_vhost), which need neither hugepages nor root; and devices that the kernel joins in
+// a network namespace of this process, which needs root (net_af_packet and net_af_xdp on a veth
+// pair, net_tap on a bridge). A program of its own, as DPDK can be started once in a process; with
+// --huge it is one for net_af_xdp: the kernel loses what lies across two small pages.
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <map>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/endpoint_text.h"
-#include "engine/port/dpdk_eal.h"
-#include "engine/port/dpdk_port.h"
-#include "tests/conformance/port_suite.h"
+#include "tests/conformance/dpdk_pair.h"
 
 namespace ringwire::port::conformance {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr PairOptions kIpv4;
+constexpr PairOptions kIpv6{.address_a = "[fd00::1]:3200", .address_b = "[fd00::2]:3200"};
+constexpr PairOptions kTagged{.vlan = 100};
+/// As the devices are.
+constexpr PairOptions kPlain{.mtu_bytes = 0};
+constexpr PairOptions kPlainIpv6{
+    .address_a = "[fd00::1]:3200", .address_b = "[fd00::2]:3200", .mtu_bytes = 0};
 
-/// The process's DPDK and a directory for its sockets, for as long as tests run.
-struct Dpdk {
-  std::unique_ptr<DpdkEal> eal;
-  std::string directory;
-  std::string reason;  ///< why there is no DPDK
-};
+constexpr KernelLink kAfPacket = {
+    "net_af_packet0",
+    "iface=va",
+    "net_af_packet1",
+    "iface=vb",
+    "ip link add va type veth peer name vb && ip link set va up && ip link set vb up",
+    "true"};
+constexpr KernelLink kAfPacketIpv6 = {
+    "net_af_packet2",
+    "iface=vc",
+    "net_af_packet3",
+    "iface=vd",
+    "ip link add vc type veth peer name vd && ip link set vc up && ip link set vd up",
+    "true"};
+constexpr KernelLink kAfXdp = {
+    "net_af_xdp0",
+    "iface=xa,start_queue=0,queue_count=1",
+    "net_af_xdp1",
+    "iface=xb,start_queue=0,queue_count=1",
+    "ip link add xa type veth peer name xb && ip link set xa up && ip link set xb up",
+    "true"};
+constexpr KernelLink kTap = {
+    "net_tap0", "iface=rwtap0", "net_tap1", "iface=rwtap1",
+    "ip link add rwbridge type bridge && ip link set rwbridge up",
+    // A bridge keeps what is addressed to its own ports' interfaces: they get other addresses.
+    "ip link set rwtap0 address 02:00:00:00:00:01 master rwbridge && "
+    "ip link set rwtap1 address 02:00:00:00:00:02 master rwbridge"};
 
-Dpdk& dpdk() {
-  static Dpdk instance;
-  return instance;
-}
-
-/// Two connected devices and their ports. Made once for each lane and never taken down: where both
-/// ends are in one process, DPDK's interrupt thread and the closing one free the same memory.
-struct MemifPair {
-  std::unique_ptr<DpdkPort> a;
-  std::unique_ptr<DpdkPort> b;
-  std::string reason;  ///< why they are not connected
-};
-
-Result<std::unique_ptr<DpdkPort>, PortError> open_port(const std::string& device,
-                                                       const std::string& arguments,
-                                                       const char* address) {
-  const auto added = dpdk().eal->add_device(device, arguments);
-  if (!added.ok()) return Failure{added.error()};
-  DpdkPortOptions options;
-  options.device = device;
-  options.local = *parse_endpoint(address);
-  options.mtu_bytes = 9'000;
-  options.tx_buffers_count = kTxBuffers;
-  options.destinations_count = kDestinations;
-  return DpdkPort::open(options);
-}
-
-/// Lets each find the other on the link, as sessions do before they carry anything. (A memif client
-/// gives the server buffers to send into only when it polls, too.) Empty when both did.
-std::string meet(DpdkPort& a, DpdkPort& b) {
-  const auto deadline = Clock::now() + std::chrono::seconds(20);
-  DestinationId to_a{};
-  DestinationId to_b{};
-  if (!a.open_destination(b.local(), to_b) || !b.open_destination(a.local(), to_a))
-    return "the ports take no destination";
-  std::array<RxPacket, kBurstPackets> none;
-  while (a.neighbour_counters().learned == 0 || b.neighbour_counters().learned == 0) {
-    if (a.rx_burst(none) + b.rx_burst(none) != 0) return "a new device had a packet for us";
-    if (Clock::now() > deadline) return "the two ports did not find each other";
+std::vector<LaneMaker> lanes() {
+  const std::vector<std::pair<const char*, PairMaker>> pairs = {
+      {"dpdk_memif_ipv4", memif_pair(0, kIpv4)},
+      {"dpdk_memif_ipv6", memif_pair(1, kIpv6)},
+      {"dpdk_memif_vlan", memif_pair(2, kTagged)},
+      {"dpdk_ring", ring_pair(0, kIpv4)},
+      {"dpdk_vhost", vhost_pair(kPlain)},
+      {"dpdk_af_packet_ipv4", kernel_pair(kAfPacket, kPlain)},
+      {"dpdk_af_packet_ipv6", kernel_pair(kAfPacketIpv6, kPlainIpv6)},
+      {"dpdk_af_xdp", huge_kernel_pair(kAfXdp, kPlain)},
+      {"dpdk_tap", kernel_pair(kTap, kPlain)},
+  };
+  std::vector<LaneMaker> all;
+  for (const auto& [name, make] : pairs) {
+    all.push_back(bare_lane(name, make));
+    all.push_back(fault_lane(name, make));
   }
-  a.close_destination(to_b);
-  b.close_destination(to_a);
-  return "";
-}
-
-/// Empty when both ends are connected. `number` tells the pairs apart.
-std::string connect(MemifPair& pair, int number, const char* address_a, const char* address_b) {
-  const std::string common = ",socket=" + dpdk().directory + "/memif" + std::to_string(number) +
-                             ",socket-abstract=no,rsize=10,bsize=9216";
-  auto a = open_port("net_memif" + std::to_string(2 * number), "role=server" + common, address_a);
-  if (!a.ok()) return a.error().text;
-  pair.a = std::move(a).value();
-  auto b =
-      open_port("net_memif" + std::to_string(2 * number + 1), "role=client" + common, address_b);
-  if (!b.ok()) return b.error().text;
-  pair.b = std::move(b).value();
-  const auto deadline = Clock::now() + std::chrono::seconds(20);
-  while (!pair.a->is_link_up() || !pair.b->is_link_up())
-    if (Clock::now() > deadline) return "the two memif devices did not connect";
-  return meet(*pair.a, *pair.b);
-}
-
-class MemifLane final : public Lane {
- public:
-  explicit MemifLane(MemifPair& pair) : pair_(pair) {}
-  Port& a() override { return *pair_.a; }
-  Port& b() override { return *pair_.b; }
-  void step() override {}
-
- private:
-  MemifPair& pair_;
-};
-
-LaneMaker memif_lane(std::string name, int number, const char* address_a, const char* address_b) {
-  return {std::move(name), [=]() -> LaneOrReason {
-            static std::map<int, MemifPair> pairs;
-            if (dpdk().eal == nullptr) return {nullptr, dpdk().reason};
-            const auto [place, is_new] = pairs.try_emplace(number);
-            MemifPair& pair = place->second;
-            if (is_new) pair.reason = connect(pair, number, address_a, address_b);
-            if (!pair.reason.empty()) return {nullptr, pair.reason};
-            return {std::make_unique<MemifLane>(pair), ""};
-          }};
+  return all;
 }
 
 std::string name_of(const testing::TestParamInfo<LaneMaker>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(
-    Lanes, PortConformance,
-    testing::Values(memif_lane("dpdk_memif_ipv4", 0, "10.0.0.1:3200", "10.0.0.2:3200"),
-                    memif_lane("dpdk_memif_ipv6", 1, "[fd00::1]:3200", "[fd00::2]:3200")),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Lanes, PortConformance, testing::ValuesIn(lanes()), name_of);
 
 TEST(DpdkEal, cannot_be_started_twice) {
   ASSERT_NE(dpdk().eal, nullptr) << dpdk().reason;
@@ -163,25 +117,6 @@ TEST(DpdkPort, can_be_closed_and_opened_again) {
   }
 }
 
-void start_dpdk() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "rw_memif_XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    dpdk().reason = "no temporary directory could be made";
-    return;
-  }
-  dpdk().directory = pattern;
-  // Where DPDK keeps its run-time files, so that none is left behind.
-  setenv("RUNTIME_DIRECTORY", pattern.c_str(), 1);
-  const std::vector<std::string> arguments = {"--no-huge",        "-m", "256", "--no-pci",
-                                              "--no-shconf",      "-l", "0",   "--no-telemetry",
-                                              "--log-level=error"};
-  auto started = DpdkEal::start(arguments);
-  if (started.ok())
-    dpdk().eal = std::move(started).value();
-  else
-    dpdk().reason = started.error().text;
-}
-
 }  // namespace
 }  // namespace ringwire::port::conformance
 
@@ -190,10 +125,11 @@ int main(int argc, char** argv) {
   using namespace ringwire::port::conformance;
   // Listing tests needs no devices, and runs where they cannot be had.
   if (testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
-  start_dpdk();
+  const bool is_huge = argc == 2 && std::string_view(argv[1]) == "--huge";
+  start_dpdk(is_huge ? Pages::kHuge : Pages::kSmall);
   const int result = RUN_ALL_TESTS();
-  if (!dpdk().directory.empty()) std::filesystem::remove_all(dpdk().directory);
-  // No destructors, as MemifPair explains; the kernel takes back what this process had.
+  end_dpdk();
+  // No destructors, as dpdk_pair.h explains; the kernel takes back what this process had.
   std::fflush(nullptr);
   std::_Exit(result);
 }
