@@ -5,7 +5,7 @@
 
 namespace ringwire::load {
 
-void Meeting::check(TimeNs deadline) {
+void Meeting::look(TimeNs deadline) {
   // Relaxed: a flag and nothing behind it.
   if (page_.failed.value.load(std::memory_order_relaxed) != 0) std::_Exit(1);
   if (node::clock_now_ns() > deadline) give_up("the other side does not come");

@@ -14,8 +14,9 @@ namespace ringwire::load {
 namespace {
 
 constexpr std::size_t kMostSamples = 4'000'000;
-/// Small messages under way at once: more than a round trip's worth, less than a channel may have.
-constexpr std::uint64_t kSmallInFlight = 4'096;
+/// Small messages under way at once: as many as a channel's queue holds, several round trips'
+/// worth.
+constexpr std::uint64_t kSmallInFlight = ipc::kDefaultSubmissionEntries;
 
 ipc::Submission small_message(LoadNode& node) {
   ipc::Submission message = node.message();
