@@ -54,5 +54,10 @@ const NeighbourCounters& DpdkPort::neighbour_counters() const {
   return kNone;
 }
 bool DpdkPort::is_link_up() { return false; }
+std::uint32_t DpdkPort::link_mbits() const { return 0; }
+bool DpdkPort::knows(DestinationId) const { return false; }
+
+bool add_telemetry(const std::string&, const std::string&, TelemetryAnswer) { return false; }
+void remove_telemetry() {}
 
 }  // namespace ringwire::port

@@ -302,6 +302,13 @@ void DpdkDevice::look_at_link(void* pointer) {
   rte_eal_alarm_set(kLookAtLinkUs, look_at_link, pointer);
 }
 
+std::uint32_t DpdkDevice::link_mbits() const {
+  rte_eth_link link{};
+  const bool is_known =
+      rte_eth_link_get_nowait(id_, &link) == 0 && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN;
+  return is_known ? link.link_speed : 0;
+}
+
 bool DpdkDevice::is_link_up() const {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

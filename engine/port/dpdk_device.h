@@ -40,6 +40,7 @@ class DpdkDevice {
   [[nodiscard]] const DpdkPortOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<Queue>& queues() const { return queues_; }
   [[nodiscard]] bool is_link_up() const;
+  [[nodiscard]] std::uint32_t link_mbits() const;
   /// Buffers that one worker's pool has, and the bytes of one of them.
   [[nodiscard]] static std::uint32_t buffers_count(const DpdkPortOptions& options);
   [[nodiscard]] static std::uint32_t buffer_bytes(std::uint32_t frame_bytes);

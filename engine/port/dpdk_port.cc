@@ -181,6 +181,11 @@ const NeighbourCounters& DpdkPort::neighbour_counters() const {
   return state_->neighbours.counters();
 }
 bool DpdkPort::is_link_up() { return state_->device->is_link_up(); }
+std::uint32_t DpdkPort::link_mbits() const { return state_->device->link_mbits(); }
+bool DpdkPort::knows(DestinationId destination) const {
+  const Remote* remote = state_->destinations.find(destination);
+  return remote != nullptr && state_->neighbours.find(remote->neighbour) != nullptr;
+}
 
 bool DpdkPort::open_destination(const Endpoint& remote, DestinationId& destination) {
   State& state = *state_;

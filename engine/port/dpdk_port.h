@@ -79,6 +79,10 @@ class DpdkPort final : public Port {
 
   /// Whether the link is up. Cold. Some devices (net_memif as client) connect only when asked this.
   [[nodiscard]] bool is_link_up();
+  /// Of the link, in Mbit/s; 0: the device does not say. Cold.
+  [[nodiscard]] std::uint32_t link_mbits() const;
+  /// Whether packets to that destination leave at once: the next hop's Ethernet address is known.
+  [[nodiscard]] bool knows(DestinationId destination) const;
 
  private:
   struct State;
