@@ -35,6 +35,7 @@
 #include "engine/node/state_directory.h"
 #include "engine/node/status_page.h"
 #include "engine/node/stopped_programs.h"
+#include "engine/node/telemetry.h"
 #include "engine/node/workers.h"
 #include "engine/transport/session.h"
 #include "ring/placement.h"
@@ -160,6 +161,7 @@ struct Engine::State {
   std::optional<Peers> peers;
   std::optional<Snapshots> snapshots;
   std::optional<Admin> admin;
+  std::optional<Telemetry> telemetry;
   std::optional<ControlLinks> links;
   std::optional<AttachServer> server;
 
@@ -275,6 +277,7 @@ Engine::State::State(const Config& given)
                                     *snapshots, [this] { return server->counters(); },
                                     [this](std::uint32_t index) { return busy_permille[index]; },
                                     [this] { begin_drain(); }});
+  if (ports.eal != nullptr) telemetry.emplace(loop, *admin);
   AttachServerOptions attach;
   attach.socket_path = socket_path;
   attach.users = users;

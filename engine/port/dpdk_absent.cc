@@ -1,6 +1,7 @@
 // DPDK's room in a build without DPDK.
 #include "engine/port/dpdk_eal.h"
 #include "engine/port/dpdk_port.h"
+#include "engine/port/dpdk_telemetry.h"
 
 namespace ringwire::port {
 namespace {

@@ -6,6 +6,7 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_pdump.h>
 #include <sched.h>
 
 #include <array>
@@ -126,11 +127,17 @@ Result<std::unique_ptr<DpdkEal>, PortError> DpdkEal::start(std::span<const std::
     eal.release();  // NOLINT: nothing came up that a clean-up could take down
     return Failure{eal_error(error, "start DPDK", std::move(advice))};
   }
+  // For dpdk-dumpcap, a process beside ours, which needs hugepages. Without (--no-shconf,
+  // --in-memory) DPDK has no such processes, and says so.
+  eal->can_be_dumped_ = rte_pdump_init() == 0;
   if (names_lcores(arguments)) eal->lcore_cpus_ = cpus_of_lcores();
   return eal;
 }
 
-DpdkEal::~DpdkEal() { rte_eal_cleanup(); }
+DpdkEal::~DpdkEal() {
+  if (can_be_dumped_) rte_pdump_uninit();
+  rte_eal_cleanup();
+}
 
 std::vector<std::string> DpdkEal::devices() const {
   std::vector<std::string> names;

@@ -50,6 +50,7 @@ class DpdkEal {
  private:
   DpdkEal() = default;
   std::vector<int> lcore_cpus_;
+  bool can_be_dumped_ = false;
   std::string log_;  ///< what DPDK said while it started
 };
 

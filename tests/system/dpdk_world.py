@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from world import World, program
+from world import World, await_true, program
 
 EAL = ("-l", "0", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--no-shconf",
        "--log-level=error")
@@ -110,6 +110,36 @@ class MixedWorld(World):
         command = self.link.inside(name, program("ringwire-engine"), *eal, "-f",
                                    self.write_configuration(name), *options)
         self.engines[name] = self.spawn(command, f"engine-{name}")
+        return self.engines[name]
+
+
+class MemifWorld(World):
+    """Two servers on the two ends of one net_memif pair: no root, no hugepages, no network. s1 has
+    the end that the other connects to."""
+
+    def __init__(self):
+        super().__init__(servers=2, slaves=0)
+
+    @property
+    def memif(self):
+        return self.folder / "memif.sock"
+
+    def configuration(self, name):
+        text = super().configuration(name)
+        own = text.index("[[port]]")
+        return (f'{text[:own]}[[port]]\naddress = "{DATA}.{self.servers.index(name) + 1}"\n'
+                'mtu = 9000\n')
+
+    def start_engine(self, name, *options):
+        role = "server" if name == "s1" else "client"
+        eal = (*EAL, f"--file-prefix=rw{os.getpid()}{name}",
+               f"--vdev=net_memif0,role={role},socket={self.memif},socket-abstract=no,"
+               "rsize=10,bsize=9216")
+        self.engines[name] = self.spawn(
+            [program("ringwire-engine"), *eal, "--", "-f", self.write_configuration(name),
+             *options], f"engine-{name}-{len(self.processes)}")
+        if name == "s1":
+            await_true(self.memif.exists, "the server end of the memif pair is there")
         return self.engines[name]
 
 
