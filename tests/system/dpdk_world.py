@@ -14,14 +14,14 @@ EAL = ("-l", "0", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--no-
 DATA, CONTROL = "10.99.1", "10.99.0"
 
 
-def missing():
-    """What a mixed cluster lacks here, or None."""
+def missing(*tools):
+    """What a mixed cluster lacks here, or None; `tools` are wanted besides."""
     if os.geteuid() != 0:
         return "needs root for network namespaces"
-    for tool in ("ip", "ethtool", "ping"):
+    for tool in ("ip", "ethtool", "ping", *tools):
         if subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True,
                           check=False).returncode != 0:
-            return f"needs {tool}: apt-get install iproute2 ethtool iputils-ping"
+            return f"needs {tool}: apt-get install iproute2 ethtool iputils-ping " + " ".join(tools)
     return None
 
 
