@@ -5,6 +5,7 @@
 //   local-path batch  one thread passes 64-byte entries to another in batches of 32
 //   local-path hop    one thread sends to a service that it serves itself: program, worker, program
 //   local-path flow   the same with many under way: messages received per second
+//   local-path attach a program attaches, opens a channel, and leaves
 //   local-path copy   copies of --size bytes within 2 MiB and within 16 MiB
 //   options: --socket PATH (of the engine), --duration SECONDS, --cores PROGRAM,OTHER (pins; OTHER
 //            is the second thread of pair and batch), --size BYTES, --level
@@ -79,6 +80,7 @@ class Trips {
   explicit Trips(double seconds) : before_(Clock::now()), end_(before_ + nanoseconds(seconds)) {
     samples_.reserve(1 << 24);
   }
+  void restart() { before_ = Clock::now(); }
   /// False when the time is over.
   bool count() {
     const auto now = Clock::now();
@@ -294,6 +296,22 @@ void hop(const Options& options) {
   trips.print(options);
 }
 
+void attach(const Options& options) {
+  auto client_options = RW_OPTIONS(rw_client_options);
+  client_options.socket = options.socket.empty() ? nullptr : options.socket.c_str();
+  Trips trips(options.seconds);
+  for (bool more = true; more;) {
+    trips.restart();
+    rw_client* client = nullptr;
+    rw_channel* channel = nullptr;
+    expect(rw_client_open(&client_options, &client), "attach");
+    expect(rw_channel_open(client, nullptr, &channel), "channel");
+    more = trips.count();
+    rw_client_close(client);
+  }
+  trips.print(options);
+}
+
 void flow(const Options& options) {
   Program program(options);
   const std::vector<std::byte> payload(options.bytes, std::byte{7});
@@ -354,14 +372,16 @@ int main(int count, char** words) {
   constexpr struct {
     const char* name;
     void (*run)(const Options&);
-  } kModes[] = {{"pair", pair}, {"batch", batch}, {"hop", hop}, {"flow", flow}, {"copy", copy}};
+  } kModes[] = {{"pair", pair}, {"batch", batch},   {"hop", hop},
+                {"flow", flow}, {"attach", attach}, {"copy", copy}};
   const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
                                   [&](const auto& known) { return options.mode == known.name; });
   if (!good || mode == std::end(kModes)) {
-    std::fprintf(stderr,
-                 "usage: local-path pair|batch|hop|flow|copy [--socket PATH] [--duration SECONDS] "
-                 "[--cores PROGRAM,OTHER] [--size BYTES] [--level LEVEL] [--window N] "
-                 "[--key one|many] [--batch yes|no]\n");
+    std::fprintf(
+        stderr,
+        "usage: local-path pair|batch|hop|flow|attach|copy [--socket PATH] [--duration SECONDS] "
+        "[--cores PROGRAM,OTHER] [--size BYTES] [--level LEVEL] [--window N] "
+        "[--key one|many] [--batch yes|no]\n");
     return 2;
   }
   pin(options.program_core);
