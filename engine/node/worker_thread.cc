@@ -25,10 +25,10 @@ constexpr std::uint64_t kCommandEvent = 2ULL << 32;
 
 constexpr std::size_t kEventsAtOnce = 64;
 
-/// While busy, bells are looked at every so many turns: a parked program waits for at most 64
-/// turns (some 100 us under full load), and 64 turns share the cost of one system call.
-constexpr std::uint32_t kBellTurnsBusy = 64;
-constexpr std::uint32_t kBellTurnsIdle = 16;
+/// A look at the bells of parked programs is a system call, which those at work wait for: so much
+/// less often while there are any.
+constexpr DurationNs kBellPauseAtWorkNs = 20 * kMicrosecondNs;
+constexpr DurationNs kBellPauseIdleNs = 2 * kMicrosecondNs;
 
 /// A yield to a program that waits in the same manner costs as much as an idle turn: two turns per
 /// yield find a packet sooner, four leave the programs waiting (perf/results/README.md).
@@ -112,7 +112,7 @@ void WorkerThread::run() {
   TimeNs last_work_ns = clock_now_ns();
   TimeNs last_turn_ns = last_work_ns;
   bool was_busy = false;
-  std::uint32_t turns_since_bells = 0;
+  TimeNs bells_at_ns = last_work_ns;
   std::uint32_t idle_turns = 0;
   // Relaxed: only this thread writes busy_ns_, and stop_ orders nothing.
   while (!stop_.load(std::memory_order_relaxed)) {
@@ -125,8 +125,9 @@ void WorkerThread::run() {
     apply_bell_changes();
     if (!notices_.empty() && now - told_ns_ >= kTellAgainNs) tell_manager(now);
     if (was_busy) last_work_ns = now;
-    if (++turns_since_bells >= (was_busy ? kBellTurnsBusy : kBellTurnsIdle)) {
-      turns_since_bells = 0;
+    const bool at_work = now - last_work_ns < kPollAfterWorkNs;
+    if (now - bells_at_ns >= (at_work ? kBellPauseAtWorkNs : kBellPauseIdleNs)) {
+      bells_at_ns = now;
       if (bells_count_ != 0) look_at_bells();
     }
     if (options_.spin) continue;
