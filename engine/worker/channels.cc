@@ -218,6 +218,12 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   if (inside)
     std::memcpy(entry->inline_bytes, message.bytes.data(),
                 message.key_bytes + static_cast<std::size_t>(header.payload_bytes));
+  // A program that is awake begins with these while the turn goes on; flush() wakes one that is
+  // not.
+  if (++channel.unshown >= kShownTogether) {
+    channel.unshown = 0;
+    channel.ipc->publish_deliveries(core_.config.index);
+  }
   touch(index);  // it will release soon: better looked at than rung for
   core_.worked = true;
   return true;
@@ -259,8 +265,10 @@ void Channels::flush() {
     if (!channel.ended.empty()) core_.outbound->report(index);
     if (!channel.deliveries_dirty) continue;
     channel.deliveries_dirty = false;
+    channel.unshown = 0;
     core_.handed_over = true;
-    if (channel.ipc->publish_deliveries(core_.config.index)) channel.ipc->wake_if_waiting();
+    channel.ipc->publish_deliveries(core_.config.index);
+    channel.ipc->wake_if_waiting();
     core_.worked = true;
   }
 }

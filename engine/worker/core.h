@@ -31,6 +31,8 @@ class Groups;
 // Limits of one turn: enough to amortise its fixed cost, small enough that nobody waits long.
 inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
 inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
+/// Deliveries of a channel that are made visible together before the turn ends.
+inline constexpr std::uint32_t kShownTogether = 16;
 /// 14 packets a burst: two 64 KB sends of 9 KB frames, written and handed over while they are in
 /// the cache; and the receiver begins while the next are written.
 inline constexpr std::size_t kTransmitPackets = 14;
@@ -111,6 +113,7 @@ struct Channel {
   bool active = false;  ///< scanned each turn; else parked
   bool has_stash = false;
   bool deliveries_dirty = false;
+  std::uint32_t unshown = 0;  ///< deliveries since they were last made visible
   std::uint32_t idle_turns = 0;
   std::uint32_t taken_removing = 0;  ///< submissions since its removal began
   std::uint32_t replied = 0;         ///< calls that are over, but still with a session
