@@ -55,6 +55,7 @@ void Channels::remove(const RemoveChannel& command) {
        ++round) {
   }
   channel.removing = true;
+  channel.orphans_until_ns = core_.now + kOrphanGraces * core_.config.program_grace_ns;
   core_.quarantine.forget(command.index);
   if (!RW_MUTANT(86)) core_.outbound->abandon_calls(command.index);
   core_.channel_by_identity.erase(core_.channel_key(channel.attachment, channel.number));
@@ -273,11 +274,19 @@ void Channels::flush() {
   }
 }
 
+bool Channels::waits_for_others(const Channel& channel) const {
+  if (channel.deliveries_dirty) return false;
+  return channel.removing ? channel.ended.empty() && !channel.outstanding.empty()
+                          : channel.has_stash;
+}
+
 bool Channels::park_all() {
   for (std::size_t at = 0; at < core_.active.size(); ++at) {
     Channel& channel = core_.channels[core_.active[at]];
-    const bool pending = channel.removing || channel.has_stash || channel.deliveries_dirty;
-    if (!pending && channel.ipc->park(core_.config.index)) continue;
+    // What waits for others' messages to end is looked at after a nap: else one program that is
+    // gone, or has more to send than it may have, would keep the worker awake.
+    if (waits_for_others(channel)) continue;
+    if (!channel.deliveries_dirty && channel.ipc->park(core_.config.index)) continue;
     for (std::size_t undo = 0; undo <= at; ++undo)
       core_.channels[core_.active[undo]].ipc->unpark(core_.config.index);
     return false;
@@ -287,7 +296,8 @@ bool Channels::park_all() {
     channel.active = false;
     // A program does not ring when it takes outcomes out of its queue: who has more for it looks
     // again.
-    if (!channel.ended.empty() || !channel.backlog.empty()) blocked_.push_back(index);
+    if (!channel.ended.empty() || !channel.backlog.empty() || waits_for_others(channel))
+      blocked_.push_back(index);
   }
   core_.active.clear();
   return true;

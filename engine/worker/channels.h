@@ -46,6 +46,7 @@ class Channels {
 
  private:
   bool take_releases(ChannelIndex index);
+  [[nodiscard]] bool waits_for_others(const Channel& channel) const;
   void finish_removal(ChannelIndex index);
 
   Core& core_;

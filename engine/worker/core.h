@@ -3,6 +3,7 @@
 // gets it). Hot; one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,6 +34,9 @@ inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
 inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
 /// Deliveries of a channel that are made visible together before the turn ends.
 inline constexpr std::uint32_t kShownTogether = 16;
+/// Of all channels together, unless that leaves some less than a few: half a millisecond.
+inline constexpr std::uint32_t kSubmissionsPerTurn = 4'096;
+inline constexpr std::uint32_t kLeastSubmissionsPerChannelTurn = 4;
 /// 14 packets a burst: two 64 KB sends of 9 KB frames, written and handed over while they are in
 /// the cache; and the receiver begins while the next are written.
 inline constexpr std::size_t kTransmitPackets = 14;
@@ -52,6 +56,20 @@ inline constexpr std::uint32_t kTurnsUntilParked = 512;
 inline constexpr std::uint32_t kMaxOutstandingPerChannel = 8'192;
 /// Of the records of messages sent, one in four is kept for replies.
 inline constexpr std::uint32_t kReplyShare = 4;
+/// Of what is left of a pool of records, a channel may have twice as many as are left, and a user's
+/// channels eight times as many (the dynamic thresholds of Choudhury and Hahne, 1998): one channel
+/// alone gets two thirds and one user eight ninths, k greedy ones share evenly, and something is
+/// left for who comes next, however many there are.
+inline constexpr std::uint32_t kChannelPerLeft = 2;
+inline constexpr std::uint32_t kUserPerLeft = 8;
+/// A channel or service with fewer is not held back for what others of its user have.
+inline constexpr std::uint32_t kModestRecords = 16;
+/// Of a pool's records, one in 64 is for channels and services that have none.
+inline constexpr std::uint32_t kFirstShare = 64;
+/// What no node takes of a program that is gone fails after so many [limits] program_grace.
+inline constexpr std::int64_t kOrphanGraces = 15;
+/// Sends to several targets that may be given up in one turn: each is a walk through all records.
+inline constexpr std::uint32_t kMostWalksPerTurn = 4;
 /// A message that no node can take, or that was turned away by all, is tried again after this.
 inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
 /// A message of whose predecessor nothing is here goes back to its sender after this. Longer than
@@ -117,6 +135,7 @@ struct Channel {
   std::uint32_t idle_turns = 0;
   std::uint32_t taken_removing = 0;  ///< submissions since its removal began
   std::uint32_t replied = 0;         ///< calls that are over, but still with a session
+  TimeNs orphans_until_ns = 0;       ///< removing: what waits then, waits no longer
   std::uint64_t next_sequence = 1;
   std::uint64_t submitted = 0;
   std::uint64_t delivered = 0;
@@ -161,6 +180,7 @@ struct Core {
   std::shared_ptr<const ring::View> view;
   std::vector<std::unique_ptr<ipc::ExtentPool>> pools;  ///< by domain
   std::vector<Worker::BellChange> bell_changes;
+  std::array<std::uint32_t, kMaxDomains> outs_of{};  ///< records of messages sent, by domain
   std::uint64_t next_order = 0;
   std::uint32_t next_own_file;
   bool draining = false;

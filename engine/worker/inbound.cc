@@ -118,6 +118,9 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
                         ((header.flags & wire::kReply) == 0 ||
                          core_.outbound->find_call(channel, header.in_reply_to.sequence) != kNone);
     if (!wanted) return turn_away(source, header, whole, Reason::kOriginGone);
+    // What is sent to somebody that does not listen fills at most half of the records.
+    if (core_.channels[channel].backlog.count() >= core_.ins.free_count())
+      return turn_away(source, header, whole, Reason::kQueueFull);
     domain = core_.channels[channel].domain;
   } else {
     if (!core_.config.server) return turn_away(source, header, whole, Reason::kNotServing);
@@ -161,7 +164,7 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     }
   }
 
-  if (!to_channel(header) && !has_room(service))
+  if (!to_channel(header) && !has_room(service, domain))
     return turn_away(source, header, whole, Reason::kQueueFull);
   const std::uint32_t in = core_.ins.take();
   if (in == kNone) return turn_away(source, header, whole, Reason::kQueueFull);
@@ -325,11 +328,23 @@ void Inbound::give_back(std::uint32_t in) {
   core_.ins.give_back(in);
 }
 
-/// Of the records, one service has at most half, and an eighth is kept for replies: so that who
-/// waits for the answer of another service, or of another node, cannot keep that out.
-bool Inbound::has_room(std::uint16_t service) const {
+/// Of the records an eighth is kept for replies, so that who waits for the answer of another node
+/// cannot keep that out. Of the others one service has at most as many as are left, and the
+/// services of one user at most kUserPerLeft times that.
+bool Inbound::has_room(std::uint16_t service, DomainIndex domain) const {
   const std::uint32_t all = core_.ins.capacity();
-  return in_use_[service] < all / 2 && core_.ins.free_count() > all / 8;
+  const std::uint32_t free = core_.ins.free_count();
+  if (free <= all / 8) return false;
+  if (in_use_[service] == 0) return true;
+  const std::uint32_t first = all / kFirstShare;
+  const std::uint32_t left = free - all / 8 > first ? free - all / 8 - first : 0;
+  if (in_use_[service] >= left) return false;
+  // With half of all free, no user has so many.
+  if (in_use_[service] < kModestRecords || free > all / 2) return true;
+  std::uint64_t of_user = 0;
+  for (std::uint16_t other = 0; other < core_.services.size(); ++other)
+    if (core_.groups->domain(other) == domain) of_user += in_use_[other];
+  return of_user < std::uint64_t{kUserPerLeft} * left;
 }
 
 void Inbound::on_session_gone(std::uint32_t link_index) {

@@ -84,7 +84,7 @@ class Inbound {
   void return_large_holds();
   void drop(std::uint32_t in);
   void give_back(std::uint32_t in);
-  [[nodiscard]] bool has_room(std::uint16_t service) const;
+  [[nodiscard]] bool has_room(std::uint16_t service, DomainIndex domain) const;
   [[nodiscard]] NodeIndex node_of(const Source& source) const;
   [[nodiscard]] std::uint16_t service_of(const Source& source,
                                          const wire::MessageHeader& header) const;

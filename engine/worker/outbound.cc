@@ -87,13 +87,15 @@ TimeNs Outbound::next_deadline_ns() const {
 void Outbound::reconsider() { reconsider_ = true; }
 
 void Outbound::on_time() {
-  while (core_.deadlines.next_ns() <= core_.now) {
+  std::uint32_t walks = 0;
+  while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
     const Deadlines::Entry entry = core_.deadlines.pop();
     OutMessage& message = core_.outs[entry.index];
     if (message.generation != entry.generation || message.state == OutState::kEnded ||
         message.state == OutState::kReplied)
       continue;
     if (message.state == OutState::kParent) {
+      ++walks;
       for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child) {
         OutMessage& target = core_.outs[child];
         if (target.state == OutState::kFree || target.state == OutState::kChildEnded ||
@@ -121,6 +123,12 @@ void Outbound::on_time() {
   for (const std::uint32_t out : scratch_) {
     OutMessage& message = core_.outs[out];
     if (message.state != OutState::kWaiting) continue;
+    const Channel& sender = core_.channels[message.channel];
+    if (sender.removing && core_.now >= sender.orphans_until_ns) {
+      recall(out);
+      ended(out, Ending::kFailed, message.waiting_for);
+      continue;
+    }
     if (message.retry_at_ns > core_.now && !all) {
       retry_at_ns_ = std::min(retry_at_ns_, message.retry_at_ns);
       continue;

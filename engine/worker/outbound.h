@@ -53,12 +53,14 @@ class Outbound {
   [[nodiscard]] bool idle() const { return core_.outs.used_count() == 0; }
 
  private:
-  enum class Taken : std::uint8_t { kTaken, kNoRoom, kBad };
+  /// kWalked: taken, at the cost of a whole turn's share.
+  enum class Taken : std::uint8_t { kTaken, kNoRoom, kBad, kWalked };
 
   Taken accept(ChannelIndex index, const ipc::Submission& submission);
+  [[nodiscard]] bool has_share(const Channel& channel, bool reply) const;
   bool fill(Channel& channel, const ipc::Submission& submission, OutMessage& message);
   Taken fan_out(ChannelIndex index, std::uint32_t parent);
-  void cancel(ChannelIndex index, std::uint64_t sequence);
+  Taken cancel(ChannelIndex index, std::uint64_t sequence);
   void cancel_one(std::uint32_t out);
 
   void join_chain(std::uint32_t out);
@@ -87,6 +89,7 @@ class Outbound {
   void free(std::uint32_t out);
   void leave_books(std::uint32_t out);
   void give_back(std::uint32_t out);
+  void give_back_child(std::uint32_t child);
 
   Core& core_;
   IndexList<OutMessage> waiting_;

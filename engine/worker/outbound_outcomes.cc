@@ -259,8 +259,7 @@ bool Outbound::report(ChannelIndex index) {
         const std::uint32_t child = message.children_ended.pop_front(core_.outs);
         const ipc::OutcomeRecord record = record_of(core_.outs[child]);
         std::memcpy(entry->inline_bytes + count++ * sizeof record, &record, sizeof record);
-        core_.outs[child].state = OutState::kFree;
-        core_.outs.give_back(child);
+        give_back_child(child);
       }
       entry->count = count;
     }
@@ -283,9 +282,7 @@ bool Outbound::report(ChannelIndex index) {
 void Outbound::free(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
   while (!message.children_ended.empty()) {
-    const std::uint32_t child = message.children_ended.pop_front(core_.outs);
-    core_.outs[child].state = OutState::kFree;
-    core_.outs.give_back(child);
+    give_back_child(message.children_ended.pop_front(core_.outs));
   }
   leave_books(out);
   give_back(out);
@@ -304,7 +301,15 @@ void Outbound::give_back(std::uint32_t out) {
     for (TransmitFile& file : core_.channels[message.channel].files)
       if (file.file == message.file) --file.users;
   message.state = OutState::kFree;
+  --core_.outs_of[core_.channels[message.channel].domain];
   core_.outs.give_back(out);
+}
+
+void Outbound::give_back_child(std::uint32_t child) {
+  OutMessage& message = core_.outs[child];
+  message.state = OutState::kFree;
+  --core_.outs_of[core_.channels[message.channel].domain];
+  core_.outs.give_back(child);
 }
 
 }  // namespace ringwire::worker

@@ -1,5 +1,7 @@
 #include "engine/worker/outbound.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/mutant.h"
@@ -13,8 +15,12 @@ bool Outbound::take(ChannelIndex index) {
   // While draining, what a program has not yet got rid of stays with it: it submits it again to the
   // engine that comes next.
   if (channel.violated || (core_.draining && !channel.removing)) return false;
+  // Evenly, to the power of two: many channels with much to send make no long turn.
+  const std::uint32_t most =
+      std::clamp(kSubmissionsPerTurn >> std::bit_width(core_.active.size() - 1),
+                 kLeastSubmissionsPerChannelTurn, kSubmissionsPerChannelTurn);
   bool any = false;
-  for (std::uint32_t count = 0; count < kSubmissionsPerChannelTurn; ++count) {
+  for (std::uint32_t count = 0; count < most; ++count) {
     if (!channel.has_stash) {
       if (channel.outstanding.count() >= kMaxOutstandingPerChannel) break;
       if (core_.outs.free_count() == 0) break;
@@ -30,6 +36,7 @@ bool Outbound::take(ChannelIndex index) {
     channel.has_stash = taken == Taken::kNoRoom;
     if (taken == Taken::kNoRoom) break;
     any = true;
+    if (taken == Taken::kWalked) break;
     if (taken == Taken::kBad) {
       ++core_.counters.bad_submissions;
       core_.channels_part->violate(index);
@@ -44,15 +51,11 @@ bool Outbound::take(ChannelIndex index) {
 Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& submission) {
   Channel& channel = core_.channels[index];
   if ((submission.flags & ipc::kSubmitCancel) != 0) {
-    cancel(index, submission.sequence);
-    return Taken::kTaken;
+    return cancel(index, submission.sequence);
   }
   if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
     return Taken::kBad;
-  // Replies have room of their own: else calls that wait for them could keep them out for ever.
-  if ((submission.flags & ipc::kSubmitReply) == 0 &&
-      core_.outs.free_count() <= core_.outs.capacity() / kReplyShare)
-    return Taken::kNoRoom;
+  if (!has_share(channel, (submission.flags & ipc::kSubmitReply) != 0)) return Taken::kNoRoom;
   const std::uint32_t out = core_.outs.take();
   if (out == kNone) return Taken::kNoRoom;
   OutMessage& message = core_.outs[out];
@@ -73,6 +76,7 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
   }
   channel.next_sequence = submission.sequence + 1;
   ++channel.submitted;
+  core_.outs_of[channel.domain] += 1 + message.children_count;
   ++core_.counters.taken;
   ++core_.counters.in_flight_now;
   message.counted = true;
@@ -113,6 +117,20 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
     join_chain(out);
   route(out);
   return Taken::kTaken;
+}
+
+/// Whether one more record is within what the channel, and its user, may have.
+bool Outbound::has_share(const Channel& channel, bool reply) const {
+  // Replies have room of their own: else calls that wait for them could keep them out for ever.
+  const std::uint32_t kept = reply ? 0 : core_.outs.capacity() / kReplyShare;
+  const std::uint32_t free = core_.outs.free_count();
+  if (free <= kept) return false;
+  const std::uint32_t has = channel.outstanding.count();
+  if (has == 0) return true;
+  const std::uint32_t first = core_.outs.capacity() / kFirstShare;
+  const std::uint32_t left = free - kept > first ? free - kept - first : 0;
+  return has < kChannelPerLeft * left &&
+         (has < kModestRecords || core_.outs_of[channel.domain] < kUserPerLeft * left);
 }
 
 bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMessage& message) {
@@ -226,13 +244,17 @@ Outbound::Taken Outbound::fan_out(ChannelIndex index, std::uint32_t parent) {
   return Taken::kTaken;
 }
 
-void Outbound::cancel(ChannelIndex index, std::uint64_t sequence) {
+Outbound::Taken Outbound::cancel(ChannelIndex index, std::uint64_t sequence) {
   const std::uint32_t out = core_.out_by_sequence.find(core_.sequence_key(index, sequence));
-  if (out == kNone || core_.outs[out].channel != index) return;
-  if (core_.outs[out].state != OutState::kParent) return cancel_one(out);
+  if (out == kNone || core_.outs[out].channel != index) return Taken::kTaken;
+  if (core_.outs[out].state != OutState::kParent) {
+    cancel_one(out);
+    return Taken::kTaken;
+  }
   for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child)
     if (core_.outs[child].state != OutState::kFree && core_.outs[child].parent == out)
       cancel_one(child);
+  return Taken::kWalked;
 }
 
 void Outbound::cancel_one(std::uint32_t out) {

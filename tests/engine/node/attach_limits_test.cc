@@ -132,6 +132,7 @@ TEST_F(AttachLimits, of_too_many_that_say_nothing_the_oldest_go) {
   EXPECT_EQ(welcome->status(), AttachStatus::kOk);
 }
 
+// S-31
 TEST_F(AttachLimits, a_hello_with_any_other_descriptor_than_of_a_process_is_refused) {
   start({});
   AttachCaller caller(node_->socket);
@@ -144,7 +145,7 @@ TEST_F(AttachLimits, a_hello_with_any_other_descriptor_than_of_a_process_is_refu
   EXPECT_EQ(dropped("surplus_descriptors"), 1u);
 }
 
-// Else answers with descriptors would pile up that nobody takes, and count against the engine.
+// S-30. Else answers would pile up with descriptors, which count against the engine.
 TEST_F(AttachLimits, requests_wait_until_answers_are_read_and_none_is_lost) {
   start({});
   AttachCaller caller(node_->socket);
