@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "engine/port/dpdk_advice.h"
+#include "engine/port/dpdk_stale_socket.h"
 
 namespace ringwire::port {
 namespace {
@@ -114,6 +115,7 @@ Result<std::unique_ptr<DpdkEal>, PortError> DpdkEal::start(std::span<const std::
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   std::unique_ptr<DpdkEal> eal(new DpdkEal);
+  remove_stale_sockets(arguments);
   int result = 0;
   {
     const Affinity affinity;

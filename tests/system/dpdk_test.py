@@ -127,8 +127,6 @@ class DpdkMemif(unittest.TestCase):
                     world.engines[victim].kill()
                     done = world.ringwire(other, "send", "--key", key, "--call", data=b"meanwhile")
                     self.assertEqual(done.stdout, b"meanwhile", done.stderr)
-                    if victim == "s1":
-                        world.memif.unlink(missing_ok=True)
                     world.start_engine(victim)
                     world.await_up(victim)
                     world.serve(victim, "--echo")
@@ -259,6 +257,21 @@ class DpdkCluster(unittest.TestCase):
                         done = world.ringwire(sender, "send", "--key", key, "--call", data=body)
                         self.assertEqual(done.returncode, 0, done.stderr)
                         self.assertEqual(done.stdout, body, f"{sender} -> {owner}, {size} bytes")
+
+    def test_a_cable_that_is_pulled_and_plugged_in_again_loses_nothing(self):
+        with MixedWorld() as world:
+            world.start()
+            world.serve_everywhere()
+            key = world.key_of("s1")
+            for state, message in ((None, b"before"), ("down", b"during"), ("up", b"after")):
+                if state:
+                    world.link.set_data("s1", state)
+                if state == "up":
+                    await_true(lambda: world.key_owner(key) == "s1", "s1 serves its key again")
+                done = world.ringwire("c1", "send", "--key", key, data=message)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(message, world.saved_contents())
+            self.assertTrue(world.engines["s1"].running())
 
     def test_nothing_processed_is_lost_when_a_dpdk_engine_is_killed(self):
         with MixedWorld() as world:

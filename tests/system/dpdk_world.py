@@ -69,6 +69,10 @@ class Link:
         do("ip", "-n", self.spaces[name], "address", "add", f"{self.address(name, DATA)}/24", "dev",
            "data")
 
+    def set_data(self, name, state):
+        """Unplugs ("down") or plugs in ("up") the cable of the data plane."""
+        do("ip", "-n", self.hub, "link", "set", f"data{list(self.spaces).index(name) + 1}", state)
+
     def inside(self, name, *command):
         return ["ip", "netns", "exec", self.spaces[name], *command]
 
