@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -196,6 +197,8 @@ void PortConformance::SetUp() {
   LaneOrReason made = GetParam().make();
   lane_ = std::move(made.lane);
   if (lane_ != nullptr) return;
+  // For who counts (tests/count.py).
+  std::printf("LANE %s: cannot run: %s\n", GetParam().name.c_str(), made.reason.c_str());
   if (may_skip(GetParam().name)) GTEST_SKIP() << GetParam().name << " cannot run: " << made.reason;
   FAIL() << GetParam().name << " cannot run here: " << made.reason
          << " (ALLOW_SKIP=" << GetParam().name << " accepts that)";
