@@ -83,7 +83,8 @@ class SessionEnd {
       session_.on_timer(now, events_);
       handle();
     }
-    transmit(now);
+    // An answer takes the acknowledgement with it.
+    if (!number) transmit(now);
     return number;
   }
   [[nodiscard]] bool idle() const { return session_.bytes_in_flight() == 0; }
@@ -168,6 +169,7 @@ Figures session_ping(Stage& stage) {
       while (end.turn() != number) stage.meeting.check(deadline);
     } while (trips.next());
     figures = trips.figures(0);
+    figures["packets_a_trip"] = trips.packets_a_trip();
     stage.meeting.stop();
   } else {
     while (!stage.meeting.stopped())

@@ -45,6 +45,11 @@ std::string extra(const Rounds& rounds, const Scene& scene) {
   if (first.contains("p99_ns")) {
     text = "p99 " + human(median(column(rounds, scene.name, "p99_ns")), "p99_ns");
   }
+  if (first.contains("packets_a_trip")) {
+    std::snprintf(part, sizeof part, ", %.1f packets",
+                  median(column(rounds, scene.name, "packets_a_trip")));
+    text += part;
+  }
   if (first.contains("messages_per_packet")) {
     std::snprintf(part, sizeof part, "%.1f a packet",
                   median(column(rounds, scene.name, "messages_per_packet")));
@@ -56,12 +61,12 @@ std::string extra(const Rounds& rounds, const Scene& scene) {
 }  // namespace
 
 void print_report(const About& about, const std::vector<Scene>& scenes, const Rounds& rounds) {
-  std::printf("%-42s %-42s %-16s %s\n", about.port.c_str(), "MEDIAN (LEAST TO MOST)", "",
+  std::printf("%-42s %-42s %-28s %s\n", about.port.c_str(), "MEDIAN (LEAST TO MOST)", "",
               "OF FLOOR");
   for (const Scene& scene : scenes) {
     if (!rounds.contains(scene.name)) continue;
     const std::vector<double> values = column(rounds, scene.name, scene.figure);
-    std::printf("%-42s %-42s %-16s", scene.title, spread(values, scene.figure).c_str(),
+    std::printf("%-42s %-42s %-28s", scene.title, spread(values, scene.figure).c_str(),
                 extra(rounds, scene).c_str());
     if (scene.floor[0] != '\0' && rounds.contains(scene.floor)) {
       const std::vector<double> floor = column(rounds, scene.floor, scene.figure);

@@ -49,6 +49,7 @@ Figures call(Stage& stage) {
     node.release(delivery);
   } while (trips.next());
   Figures figures = trips.figures(allocations_count() - allocated);
+  figures["packets_a_trip"] = trips.packets_a_trip();
   node.settle();
   stage.meeting.stop();
   stage.meeting.meet([&] { node.turn(); });
@@ -199,7 +200,8 @@ Figures large(Stage& stage) {
 
 // ---- what scenes are made of --------------------------------------------------------------------
 
-RoundTrips::RoundTrips(const Stage& stage) {
+RoundTrips::RoundTrips(const Stage& stage)
+    : port_(stage.port), packets_before_(stage.port.counters().tx_packets) {
   times_ns_.reserve(kMostSamples);
   last_ns_ = node::clock_now_ns();
   count_from_ns_ = last_ns_ + stage.scene_ns / 50;
@@ -211,7 +213,13 @@ bool RoundTrips::next() {
   if (now >= count_from_ns_ && times_ns_.size() < kMostSamples)
     times_ns_.push_back(static_cast<std::uint32_t>(now - last_ns_));
   last_ns_ = now;
+  ++trips_;
   return now < end_ns_;
+}
+
+double RoundTrips::packets_a_trip() const {
+  return static_cast<double>(port_.counters().tx_packets - packets_before_) /
+         static_cast<double>(trips_);
 }
 
 Figures RoundTrips::figures(std::uint64_t allocations) const {

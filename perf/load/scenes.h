@@ -48,8 +48,13 @@ class RoundTrips {
   /// One has ended now. False when it was the last.
   bool next();
   [[nodiscard]] Figures figures(std::uint64_t allocations) const;
+  /// So many packets of this side's were sent for one, since the construction.
+  [[nodiscard]] double packets_a_trip() const;
 
  private:
+  const port::Port& port_;
+  std::uint64_t packets_before_;
+  std::uint64_t trips_ = 0;
   std::vector<std::uint32_t> times_ns_;
   TimeNs count_from_ns_;
   TimeNs end_ns_;
