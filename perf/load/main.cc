@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <new>
 #include <sstream>
 
@@ -82,6 +83,9 @@ int run_side(Side side, Page& page, const Options& options, const std::string& f
   Stage stage{meeting,       node,          open.port(),
               open.remote(), open.device(), static_cast<DurationNs>(options.seconds * 1e9)};
   Rounds rounds;
+  // Of all but the first round. What tells the ring manager that the other side is silent takes
+  // memory, and on a busy machine it is silent at times; messages take none.
+  std::map<std::string, double> least_allocations;
   const std::vector<Scene> all = chosen(options);
   for (int round = 0; round < options.rounds; ++round) {
     // What runs for the first time finds its memory cold: the first round warms up.
@@ -89,11 +93,16 @@ int run_side(Side side, Page& page, const Options& options, const std::string& f
     for (const Scene& scene : all) {
       const Figures figures = scene.run(stage);
       const auto allocations = figures.find("allocations");
-      if (options.trap && round != 0 && allocations != figures.end() && allocations->second != 0)
-        meeting.give_up((std::string("memory was allocated in ") + scene.name).c_str());
+      if (round != 0 && allocations != figures.end()) {
+        const auto least = least_allocations.try_emplace(scene.name, allocations->second).first;
+        least->second = std::min(least->second, allocations->second);
+      }
       if (meeting.is_a()) rounds[scene.name].push_back(figures);
     }
   }
+  for (const auto& [scene, allocations] : least_allocations)
+    if (options.trap && allocations != 0)
+      meeting.give_up(("memory was allocated in every round of " + scene).c_str());
   if (meeting.is_a()) {
     const About about{options.port,
                       "side A on core " + std::to_string(options.cores[0]) + ", side B on core " +
@@ -157,7 +166,7 @@ int main(int count, char** given) {
   app.add_option("--json", options.json, "write all figures here");
   app.add_flag(
       "--trap", options.trap,
-      "after the first round a system call, or memory allocated by an engine, ends the run");
+      "after the first round a system call, or memory allocated in all others, ends the run");
   try {
     app.parse(count, given);
   } catch (const CLI::ParseError& error) {
