@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "engine/port/port.h"
 #include "engine/worker/commands.h"
 #include "engine/worker/deadlines.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/mutant.h"
 #include "ipc/layout.h"
 
