@@ -264,6 +264,27 @@ TEST_F(DpdkWire, a_full_transmit_queue_is_refused_and_counted_and_opens_again) {
   EXPECT_EQ(received(), only(payload));
 }
 
+TEST_F(DpdkWire, a_pool_without_buffers_is_counted_and_what_needs_none_goes_on) {
+  const std::uint64_t before = a().counters().buffers_exhausted;
+  const Bytes payload = text_bytes("to who has no buffer");
+  DestinationId to_a{};
+  ASSERT_TRUE(b().open_destination(a().local(), to_a));
+  {
+    const HeldBuffers held(kDeviceA);
+    ASSERT_GT(held.count(), 1'000U);
+    TxPacket packet;
+    EXPECT_EQ(a().tx_alloc(std::span(&packet, 1)), 0U);
+    EXPECT_EQ(a().counters().buffers_exhausted, before + 1);
+    send(b(), to_a, payload);
+    std::array<RxPacket, kBurstPackets> packets;
+    ASSERT_EQ(a().rx_burst(packets), 1U);
+    EXPECT_EQ(Bytes(packets[0].bytes.begin(), packets[0].bytes.end()), payload);
+  }
+  b().close_destination(to_a);
+  send(a(), to_b_, payload);
+  EXPECT_EQ(received(), only(payload));
+}
+
 // ---- several workers on one device --------------------------------------------------------------
 
 class DpdkWorkers : public testing::Test {

@@ -25,6 +25,12 @@ bool make_rings(const std::string& name, unsigned count, Rings& rings) {
   return true;
 }
 
+/// Of the device's first queue, as the port names it.
+rte_mempool* pool_of(std::uint16_t id) {
+  const std::string name = "rw_" + std::to_string(id) + "_0";
+  return rte_mempool_lookup(name.c_str());
+}
+
 }  // namespace
 
 bool make_ring_pair(const std::string& a, const std::string& b, unsigned queues_count) {
@@ -42,8 +48,7 @@ bool make_ring_pair(const std::string& a, const std::string& b, unsigned queues_
 bool send_frame(const std::string& device, std::span<const Bytes> pieces) {
   std::uint16_t id = 0;
   if (rte_eth_dev_get_port_by_name(device.c_str(), &id) != 0) return false;
-  const std::string pool_name = "rw_" + std::to_string(id) + "_0";
-  rte_mempool* pool = rte_mempool_lookup(pool_name.c_str());
+  rte_mempool* pool = pool_of(id);
   rte_mbuf* frame = nullptr;
   for (const Bytes& piece : pieces) {
     rte_mbuf* buffer = pool == nullptr ? nullptr : rte_pktmbuf_alloc(pool);
@@ -72,6 +77,16 @@ std::vector<Bytes> take_frames(const std::string& device) {
     rte_pktmbuf_free(buffer);
   }
   return frames;
+}
+
+HeldBuffers::HeldBuffers(const std::string& device) {
+  std::uint16_t id = 0;
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &id) != 0) return;
+  rte_mempool* pool = pool_of(id);
+  while (rte_mbuf* buffer = rte_pktmbuf_alloc(pool)) buffers_.push_back(buffer);
+}
+HeldBuffers::~HeldBuffers() {
+  for (void* buffer : buffers_) rte_pktmbuf_free(static_cast<rte_mbuf*>(buffer));
 }
 
 }  // namespace ringwire::port::conformance

@@ -22,4 +22,17 @@ bool send_frame(const std::string& device, std::span<const Bytes> pieces);
 /// The frames that `device` has received, taken past its port.
 std::vector<Bytes> take_frames(const std::string& device);
 
+/// All buffers that the first queue's pool of `device` has left, held as long as this lives.
+class HeldBuffers {
+ public:
+  explicit HeldBuffers(const std::string& device);
+  ~HeldBuffers();
+  HeldBuffers(const HeldBuffers&) = delete;
+  HeldBuffers& operator=(const HeldBuffers&) = delete;
+  [[nodiscard]] std::size_t count() const { return buffers_.size(); }
+
+ private:
+  std::vector<void*> buffers_;
+};
+
 }  // namespace ringwire::port::conformance
