@@ -1,7 +1,7 @@
 // Gives every file of the named folders to a fuzz target, for builds without libFuzzer: corpora and
 // past crashes stay tests everywhere. A folder that is not there holds nothing; no input at all is
-// a failure. `--random COUNT [SEED]` adds inputs of 2,000 seeded bytes, which nobody chose. Prints
-// the counts that tests/count.py reads.
+// a failure. `[--bytes BYTES] --random COUNT [SEED]` adds inputs of so many (2,000) seeded bytes,
+// which nobody chose. Prints the counts that tests/count.py reads.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -20,9 +20,16 @@ namespace {
 
 constexpr std::size_t kRandomBytes = 2'000;  // a story of a hundred steps and more
 
-void tell_random(std::uint64_t count, std::uint64_t seed) {
-  for (std::uint64_t index = 0; index < count; ++index) {
-    std::vector<std::uint8_t> bytes(kRandomBytes);
+struct RandomInputs {
+  std::uint64_t bytes = kRandomBytes;
+  std::uint64_t count = 0;
+  std::uint64_t seed = 1;
+};
+
+void tell_random(const RandomInputs& inputs) {
+  const std::uint64_t seed = inputs.seed;
+  for (std::uint64_t index = 0; index < inputs.count; ++index) {
+    std::vector<std::uint8_t> bytes(inputs.bytes);
     std::uint64_t state = ringwire::mix64(seed + index);
     for (std::uint8_t& byte : bytes)
       byte = static_cast<std::uint8_t>(state = ringwire::mix64(state + 1));
@@ -37,13 +44,17 @@ void tell_random(std::uint64_t count, std::uint64_t seed) {
 
 int main(int count, char** arguments) {
   std::vector<std::filesystem::path> files;
+  RandomInputs random;
   std::uint64_t random_count = 0;
   for (int at = 1; at < count; ++at) {
+    if (std::strcmp(arguments[at], "--bytes") == 0 && at + 1 < count) {
+      random.bytes = std::strtoull(arguments[++at], nullptr, 10);
+      continue;
+    }
     if (std::strcmp(arguments[at], "--random") == 0 && at + 1 < count) {
-      random_count = std::strtoull(arguments[++at], nullptr, 10);
-      const std::uint64_t seed =
-          at + 1 < count ? std::strtoull(arguments[++at], nullptr, 10) : std::uint64_t{1};
-      tell_random(random_count, seed);
+      random.count = random_count = std::strtoull(arguments[++at], nullptr, 10);
+      if (at + 1 < count) random.seed = std::strtoull(arguments[++at], nullptr, 10);
+      tell_random(random);
       continue;
     }
     if (std::filesystem::is_regular_file(arguments[at])) files.emplace_back(arguments[at]);

@@ -6,9 +6,12 @@
 // bounded; and a turn does at most so many operations, whatever stands in the queues.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "base/check.h"
 #include "engine/worker/core.h"
@@ -32,17 +35,51 @@ constexpr std::uint64_t kHonestHigh = 5;
 constexpr std::size_t kMostFiles = 64;
 constexpr std::uint64_t kMostLargeBytes = 1 << 20;
 constexpr std::uint64_t kMostWaiting = 8;
+constexpr int kMostSteps = 100'000;
+constexpr std::size_t kMostTimes = 20'000'000;
 // In the liar's queues a turn finds at most what they hold: 16 submissions, 16 releases, and puts
 // 16 deliveries; with two honest programs that have at most 8 messages under way.
 constexpr std::uint64_t kMostOperations = 3 * HostileMemory::kEntries;
 
-// States that were told, and the most work that one of them made; for the closing lines.
+/// CPU time of this thread, or 0 where nobody asks for times: a story does not depend on it.
+std::uint64_t cpu_ns() {
+  static const bool asked = std::getenv("RINGWIRE_FUZZ_TIMES") != nullptr;
+  timespec now{};
+  if (!asked || ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) return 0;
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// States that were told, and the most work that one of them made; for the closing lines. With
+// RINGWIRE_FUZZ_TIMES also what turns cost: that over a liar's memory, and an idle one.
 struct Report {
   std::uint64_t states = 0;
   std::uint64_t violations = 0;
   std::uint64_t hostile_messages = 0;  ///< that reached the honest server, as they may
   std::uint64_t longest_turn = 0;
+  std::vector<std::uint64_t> turn_ns;  ///< of turns that did something with hostile memory
+  std::uint64_t turns_operations = 0;
+
+  void add_time(std::uint64_t operations, std::uint64_t ns) {
+    longest_turn = std::max(longest_turn, operations);
+    if (operations == 0 || ns == 0 || turn_ns.size() == kMostTimes) return;
+    turn_ns.push_back(ns);
+    turns_operations += operations;
+  }
   ~Report() {
+    if (!turn_ns.empty()) {
+      std::sort(turn_ns.begin(), turn_ns.end());
+      std::uint64_t sum_ns = 0;
+      for (const std::uint64_t ns : turn_ns) sum_ns += ns;
+      const auto at = [&](std::size_t permille) {
+        return static_cast<unsigned long long>(turn_ns[(turn_ns.size() - 1) * permille / 1'000]);
+      };
+      std::printf(
+          "turns with hostile work %zu: CPU ns p50 %llu, p99 %llu, p99.9 %llu, max %llu; "
+          "%llu ns per operation\n",
+          turn_ns.size(), at(500), at(990), at(999), at(1'000),
+          static_cast<unsigned long long>(sum_ns / turns_operations));
+    }
     std::printf(
         "states %llu, violations %llu, hostile messages %llu, longest turn %llu operations on "
         "hostile memory\n",
@@ -70,6 +107,7 @@ class Story {
     config.out_messages = 256;
     config.in_messages = 1'024;
     config.duplicate_windows = 64;
+    config.program_grace_ns = 10 * kMillisecondNs;
     config.origin_secret[0] = 1;
     config.origin_secret[1] = 2;
     worker_ = std::make_unique<worker::Worker>(config, port_, commands_, notices_, now_);
@@ -85,12 +123,19 @@ class Story {
   }
 
   void tell() {
-    for (int step = 0; step < 200 && !input_.empty(); ++step) {
-      for (std::uint32_t count = 1 + input_.below(4); count > 0 && liar_; --count)
-        liar_->mutate(input_);
+    for (int step = 0; step < kMostSteps && !input_.empty(); ++step) {
+      for (std::uint32_t count = 1 + input_.below(4); count > 0; --count) liar_->mutate(input_);
       if (input_.below(4) == 0) send_honest();
+      // Killed, and another comes: what a liar did to itself must not be the story's end.
+      if (input_.below(128) == 0 && !leaving_) remove_liar();
       turn();
       ++report.states;
+      // What it had sent ends within [limits] program_grace, many times over.
+      for (int round = 0; leaving_; ++round) {
+        RW_CHECK(round < 1'000);
+        now_ += kMillisecondNs;
+        turn();
+      }
     }
     for (int count = 0; count < 2; ++count) send_honest();
     for (int round = 0; round < 5'000 && done_ < sent_; ++round) {
@@ -105,7 +150,12 @@ class Story {
  private:
   void command(worker::Command item) { RW_CHECK(commands_.try_push(item)); }
 
+  void remove_liar() {
+    leaving_ = true;
+    command(worker::RemoveChannel{kLiar});
+  }
   void come_again() {
+    leaving_ = false;
     liar_ = std::make_unique<HostileMemory>();
     command(worker::AddChannel{kLiar, liar_->engine(), {1, ++liar_id_}, 0, 1, 1});
     command(worker::AddConsumer{kLiar, 1, false, 0});
@@ -116,11 +166,16 @@ class Story {
   void turn() {
     now_ += kMicrosecondNs;
     const std::uint64_t before = liar_ ? liar_->operations() : 0;
+    if (sender_.take_bell(0)) worker_->wake_channel(kSender);
+    if (server_.take_bell(0)) worker_->wake_channel(kServer);
+    if (liar_ && !leaving_) worker_->wake_channel(kLiar);  // it rings as often as it likes
+    const std::uint64_t since_ns = cpu_ns();
     worker_->turn(now_);
+    const std::uint64_t took_ns = cpu_ns() - since_ns;
     if (liar_) {
       const std::uint64_t operations = liar_->operations() - before;
       RW_CHECK(operations <= kMostOperations);
-      report.longest_turn = std::max(report.longest_turn, operations);
+      report.add_time(operations, took_ns);
     }
     static_cast<void>(port_.take_sent());
     serve();
@@ -198,7 +253,7 @@ class Story {
       if (const auto* violated = std::get_if<worker::ChannelViolated>(&notice)) {
         RW_CHECK(violated->index == kLiar);
         ++report.violations;
-        command(worker::RemoveChannel{kLiar});
+        if (!leaving_) remove_liar();
       }
       if (const auto* gone = std::get_if<worker::ChannelGone>(&notice)) {
         RW_CHECK(gone->index == kLiar);
@@ -249,6 +304,7 @@ class Story {
   std::uint64_t done_ = 0;
   std::uint64_t received_ = 0;
   bool racing_ = false;
+  bool leaving_ = false;  ///< the liar was removed, and is not gone yet
 };
 
 }  // namespace
