@@ -172,16 +172,23 @@ static_assert(sizeof(ServiceAnswer) == 8);
 static_assert(offsetof(ServiceAnswer, handle) == 0);
 static_assert(offsetof(ServiceAnswer, reserved) == 4);
 
+/// Bits of ServeRequest::flags.
+enum ServeFlag : std::uint16_t {
+  kServeShare = 1u << 0,  ///< takes payloads where their senders have them (S-52)
+};
+
 struct ServeRequest {
   std::uint32_t channel;
   std::uint32_t service;   ///< handle
-  std::uint32_t order;     ///< 0 key, 1 none
+  std::uint16_t order;     ///< 0 key, 1 none
+  std::uint16_t flags;     ///< ServeFlag; only those of features in force
   std::uint32_t prefetch;  ///< messages handed out at once at most; 0 = the engine's choice
 };
 static_assert(sizeof(ServeRequest) == 16);
 static_assert(offsetof(ServeRequest, channel) == 0);
 static_assert(offsetof(ServeRequest, service) == 4);
 static_assert(offsetof(ServeRequest, order) == 8);
+static_assert(offsetof(ServeRequest, flags) == 10);
 static_assert(offsetof(ServeRequest, prefetch) == 12);
 
 struct AdminAnswer {

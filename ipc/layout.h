@@ -32,8 +32,11 @@ inline constexpr std::uint64_t kDownMagic = 0x3130'4e44'5752ULL;    // "RWDN01"
 inline constexpr std::uint64_t kStatusMagic = 0x3130'5453'5752ULL;  // "RWST01"
 inline constexpr std::uint32_t kLayoutVersion = 2;
 /// Feature bits that this build knows (S-4). In force is what program and engine both set in the
-/// greeting; a file that claims a bit that is not known is refused. None is given out yet.
-inline constexpr std::uint64_t kKnownFeatures = 0;
+/// greeting; a file that claims a bit that is not known is refused.
+enum Feature : std::uint64_t {
+  kFeatureShare = 1u << 0,  ///< delivery by reference within a node (S-52 to S-55)
+};
+inline constexpr std::uint64_t kKnownFeatures = kFeatureShare;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::size_t kLineBytes = 64;
 
@@ -123,6 +126,7 @@ enum SubmissionFlag : std::uint16_t {
   kSubmitNoWait = 1u << 5,       ///< fail at once when no node serves it or a queue is full
   kSubmitCancel = 1u << 6,       ///< not a message: cancel the outstanding one of this sequence
   kSubmitReply = 1u << 7,        ///< kOrigin only: answers the call named by the token
+  kSubmitShare = 1u << 8,        ///< may be read where it is by a consumer of this user (S-52)
 };
 
 /// Who gets how many of the targets of a multi-target send done for the whole to be done.
@@ -284,12 +288,14 @@ enum DeliveryFlag : std::uint16_t {
   kDeliverBroadcast = 1u << 3,
   kDeliverReplica = 1u << 4,
   kDeliverMerge = 1u << 5,
-  kDeliverCall = 1u << 6,  ///< the sender waits for a reply
+  kDeliverCall = 1u << 6,        ///< the sender waits for a reply
+  kDeliverShared = 1u << 7,      ///< the payload stands in its sender's own file
+  kDeliverMemoryKept = 1u << 8,  ///< kReply: a program still reads the call's payload (S-54)
 };
 
 /// One message or a batch of outcomes; 256 bytes. Inline bytes: [key] [payload], unless
 /// extent_file != 0: then [key] [payload] stand in that file, payload at payload_offset, the key
-/// right before it.
+/// right before it; with kDeliverShared a key of up to kInlineBytes stands in the inline bytes.
 struct Delivery {
   std::uint64_t token;  ///< for Release; unique per worker and attachment
   std::uint64_t hash;
@@ -324,13 +330,18 @@ static_assert(offsetof(Delivery, reserved) == 56);
 static_assert(offsetof(Delivery, origin) == 64);
 static_assert(offsetof(Delivery, inline_bytes) == 128);
 
+/// OutcomeRecord::ending: no outcome, which came before; the payload's memory is free now (S-54).
+inline constexpr std::uint8_t kEndingMemoryFree = 3;
+/// Bit of OutcomeRecord::level: a program still reads the payload's memory (S-54).
+inline constexpr std::uint8_t kLevelMemoryKept = 0x80;
+
 /// How one send (or one target of it) ended; 16 bytes. Up to 8 stand in a Delivery's inline bytes.
 struct OutcomeRecord {
   std::uint64_t sequence;
   std::uint32_t node;    ///< index in the status page, kNoNode when none
-  std::uint8_t ending;   ///< Ending
+  std::uint8_t ending;   ///< Ending, or kEndingMemoryFree
   std::uint8_t reason;   ///< Reason
-  std::uint8_t level;    ///< Level reached
+  std::uint8_t level;    ///< Level reached, perhaps with kLevelMemoryKept
   std::uint8_t attempt;  ///< attempts made, 255 = 255 or more
 };
 static_assert(sizeof(OutcomeRecord) == 16);

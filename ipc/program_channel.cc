@@ -127,6 +127,8 @@ int ProgramChannel::open_side(std::shared_ptr<AttachLink> link) {
   }
   side_ = std::move(side);
   ++side_count_;
+  // The engine that would have said so is gone; who still reads them was told (S-55).
+  while (!lent_.empty()) free_lent(lent_.begin()->first);
   replay_next_ = book_.oldest();
   replay_end_ = book_.next_sequence();
   // Without it nobody is told of what comes: the next call attaches again.
@@ -140,8 +142,12 @@ int ProgramChannel::declare(EngineSide& side, const Serve& serve, AttachType typ
   if (const int error = client_.service_handle(*side.link, names_.text(serve.name), handle);
       error != RW_OK)
     return error;
-  const ServeRequest body{
-      .channel = number_, .service = handle, .order = serve.order, .prefetch = serve.prefetch};
+  const bool share = serve.share && (side.link->welcome().features & kFeatureShare) != 0;
+  const ServeRequest body{.channel = number_,
+                          .service = handle,
+                          .order = serve.order,
+                          .flags = share ? std::uint16_t{kServeShare} : std::uint16_t{0},
+                          .prefetch = serve.prefetch};
   Datagram answer;
   if (const int error = client_.request(*side.link, type, bytes_of(body), -1, answer);
       error != RW_OK)
@@ -346,6 +352,12 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
   for (std::size_t index = 0; index < count; ++index) {
     OutcomeRecord record;
     std::memcpy(&record, entry.inline_bytes + index * sizeof record, sizeof record);
+    if (record.ending == kEndingMemoryFree) {
+      free_lent(record.sequence);
+      continue;
+    }
+    const Memory memory = (record.level & kLevelMemoryKept) != 0 ? Memory::kLent : Memory::kFree;
+    record.level &= static_cast<std::uint8_t>(~kLevelMemoryKept);
     Outstanding* sent = book_.find(record.sequence);
     if (sent == nullptr) continue;  // ended before: a late word of an engine that is gone
     const EndedSend ended{.sequence = record.sequence,
@@ -358,14 +370,18 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
       book_.keep_target(ended);
       continue;
     }
-    book_.keep(ended);  // may find no memory: then the entry is taken again
-    finish(*sent, record.sequence);
+    // Both may find no memory: then the entry is taken again.
+    if (memory == Memory::kLent) keep_lent(*sent, record.sequence);
+    book_.keep(ended);
+    finish(*sent, record.sequence, memory);
   }
 }
 
 void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::uint32_t worker) {
   rw_message* message = make_message();
   const bool inside = entry.extent_file == 0;
+  const bool key_inside =
+      inside || ((entry.flags & kDeliverShared) != 0 && entry.key_bytes <= kInlineBytes);
   std::memcpy(&message->entry, &entry, offsetof(Delivery, inline_bytes));
   const Delivery& own = message->entry;
   message->side = &side;
@@ -392,7 +408,9 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
       return;
     }
     const MemoryFile& file = message->map->file;
-    if (own.key_bytes > own.payload_offset || own.payload_offset > file.bytes() ||
+    const std::size_t before = key_inside ? 0 : own.key_bytes;
+    if (own.key_bytes > kMaxKeyBytes || (key_inside && own.key_bytes > kInlineBytes) ||
+        before > own.payload_offset || own.payload_offset > file.bytes() ||
         own.payload_bytes > file.bytes() - own.payload_offset) {
       drop_extent(*message);
       free_message(message);
@@ -400,7 +418,8 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
       return;
     }
     message->data = file.data() + own.payload_offset;
-    message->key = message->data - own.key_bytes;
+    if (key_inside) std::memcpy(message->entry.inline_bytes, entry.inline_bytes, own.key_bytes);
+    message->key = key_inside ? own.inline_bytes : message->data - own.key_bytes;
   }
   if (own.kind == static_cast<std::uint8_t>(DeliveryKind::kReply)) {
     Outstanding* sent = book_.find(own.ticket);
@@ -410,8 +429,10 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
       free_message(message);
       return;
     }
+    const Memory memory = (own.flags & kDeliverMemoryKept) != 0 ? Memory::kLent : Memory::kFree;
+    if (memory == Memory::kLent) keep_lent(*sent, own.ticket);
     if (own.ticket == call_ticket_) {
-      finish(*sent, own.ticket);
+      finish(*sent, own.ticket, memory);
       call_reply_ = message;
       return;
     }
@@ -421,7 +442,7 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
                 .reason = 0,
                 .level = static_cast<std::uint8_t>(Level::kProcessed),
                 .attempts = static_cast<std::uint8_t>(std::min<std::uint32_t>(own.attempt, 255))});
-    finish(*sent, own.ticket);
+    finish(*sent, own.ticket, memory);
   }
   message->next = nullptr;
   (inbox_last_ != nullptr ? inbox_last_->next : inbox_first_) = message;

@@ -64,7 +64,8 @@ class ProgramChannel {
   enum class Want : std::uint8_t { kEntries, kSubmissionRoom, kReleaseRoom };
   struct Serve {
     std::uint32_t name;
-    std::uint32_t order;
+    std::uint16_t order;
+    bool share;
     std::uint32_t prefetch;
   };
   struct Draft;
@@ -101,7 +102,10 @@ class ProgramChannel {
   int wait_for_room(TimeNs deadline);
   int resolve_service(const char* service, NameIndex& name, std::uint16_t& handle);
   void queue(Outstanding& entry);
-  void finish(Outstanding& entry, std::uint64_t sequence);
+  enum class Memory : std::uint8_t { kFree, kLent };
+  void finish(Outstanding& entry, std::uint64_t sequence, Memory memory);
+  void keep_lent(const Outstanding& entry, std::uint64_t sequence);
+  void free_lent(std::uint64_t sequence);
   void describe(const EndedSend& ended, rw_outcome& outcome);
 
   // program_receive.cc
@@ -125,6 +129,7 @@ class ProgramChannel {
   std::vector<Serve> serves_;
   std::unordered_map<std::uint64_t, Extent> loans_;
   std::uint64_t last_loan_ = 0;
+  std::unordered_map<std::uint64_t, Extent> lent_;  // of ended sends, read by reference (S-54)
 
   std::deque<rw_message> messages_;
   rw_message* free_messages_ = nullptr;

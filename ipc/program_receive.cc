@@ -113,12 +113,15 @@ int ProgramChannel::release(rw_message* message, std::uint32_t verdict) {
 
 int ProgramChannel::serve(const rw_serve_options& options) {
   if (options.order > RW_ORDER_NONE) return fail(RW_EINVAL, "no such order");
+  if (options.share > 1) return fail(RW_EINVAL, "share is 0 or 1");
   const char* service = options.service == nullptr ? "" : options.service;
   if (std::strlen(service) > kMaxNameBytes)
     return fail(RW_EINVAL, "a service name has up to %zu bytes", kMaxNameBytes);
   if (const int error = attached(kNeverNs); error != RW_OK) return error;
-  const Serve serve{
-      .name = names_.intern(service), .order = options.order, .prefetch = options.prefetch};
+  const Serve serve{.name = names_.intern(service),
+                    .order = static_cast<std::uint16_t>(options.order),
+                    .share = options.share != 0,
+                    .prefetch = options.prefetch};
   const bool twice = std::any_of(serves_.begin(), serves_.end(),
                                  [&](const Serve& other) { return other.name == serve.name; });
   if (twice) return fail(RW_EBUSY, "this channel serves \"%s\" already", service);

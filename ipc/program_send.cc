@@ -54,10 +54,12 @@ int ProgramChannel::draft(const rw_target& target, const rw_send_options& option
     return fail(RW_EINVAL, "a key has up to %zu bytes, this one %zu", kMaxKeyBytes,
                 target.key_bytes);
   if (options.level > RW_LEVEL_PROCESSED || options.require > RW_REQUIRE_ONE ||
-      options.order > RW_ORDER_NONE || options.priority > 255 || options.timeout_ns < 0)
+      options.order > RW_ORDER_NONE || options.priority > 255 || options.timeout_ns < 0 ||
+      options.share > 1)
     return fail(RW_EINVAL, "a send option is out of range");
   if (options.order == RW_ORDER_NONE) flags |= kSubmitOrderNone;
   if (options.no_wait != 0) flags |= kSubmitNoWait;
+  if (options.share != 0) flags |= kSubmitShare;
   if (target.exclude_self != 0) flags |= kSubmitExcludeSelf;
   submission.flags = flags;
   submission.target = static_cast<std::uint8_t>(kind);
@@ -317,11 +319,23 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
 
 // ---- outcomes -----------------------------------------------------------------------------------
 
-// The send has ended: its memory is free again.
-void ProgramChannel::finish(Outstanding& entry, std::uint64_t sequence) {
+// The send has ended: its memory is free again, unless a program still reads it.
+void ProgramChannel::finish(Outstanding& entry, std::uint64_t sequence, Memory memory) {
   const Extent extent = entry.extent;
   book_.remove(sequence);
-  if (!extent.empty()) transmit_.give_back(*side_->link, extent);
+  if (!extent.empty() && memory == Memory::kFree) transmit_.give_back(*side_->link, extent);
+}
+
+void ProgramChannel::keep_lent(const Outstanding& entry, std::uint64_t sequence) {
+  if (!entry.extent.empty()) lent_.emplace(sequence, entry.extent);
+}
+
+void ProgramChannel::free_lent(std::uint64_t sequence) {
+  const auto found = lent_.find(sequence);
+  if (found == lent_.end()) return;
+  const Extent extent = found->second;
+  lent_.erase(found);
+  transmit_.give_back(*side_->link, extent);
 }
 
 void ProgramChannel::describe(const EndedSend& ended, rw_outcome& outcome) {

@@ -271,7 +271,8 @@ const void* rw_message_key(const rw_message* message, size_t* bytes) {
 uint64_t rw_message_hash(const rw_message* message) { return message->entry.hash; }
 uint32_t rw_message_flags(const rw_message* message) {
   const bool is_reply = message->entry.kind == static_cast<std::uint8_t>(ipc::DeliveryKind::kReply);
-  return message->entry.flags | (is_reply ? std::uint32_t{RW_FLAG_REPLY} : 0u);
+  constexpr std::uint32_t kInternal = ipc::kDeliverMemoryKept;
+  return (message->entry.flags & ~kInternal) | (is_reply ? std::uint32_t{RW_FLAG_REPLY} : 0u);
 }
 uint32_t rw_message_attempt(const rw_message* message) { return message->entry.attempt; }
 rw_ticket rw_message_ticket(const rw_message* message) {

@@ -95,7 +95,8 @@ enum rw_flag {
   RW_FLAG_BROADCAST = 8,
   RW_FLAG_REPLICA = 16,
   RW_FLAG_MERGE = 32,
-  RW_FLAG_CALL = 64
+  RW_FLAG_CALL = 64,
+  RW_FLAG_SHARED = 128 /* read where its sender has it, which may change what stands there */
 };
 
 typedef struct rw_client rw_client;
@@ -151,7 +152,9 @@ typedef struct rw_send_options {
   int64_t timeout_ns; /* of the message, until its outcome; 0 = none */
   int64_t wait_ns;    /* how long the call may wait for room; 0 = for ever, negative = not at all */
   uint32_t no_wait;   /* 1: fail at once when no node serves it or a queue is full */
-  uint32_t reserved;
+  uint32_t share; /* 1: a consumer on this node, of this user, that asks for it too, may read the
+                     payload where it is, without a copy. Its memory is used again only when that
+                     consumer has released the message, perhaps later than the outcome. */
 } rw_send_options;
 
 typedef struct rw_serve_options {
@@ -159,6 +162,9 @@ typedef struct rw_serve_options {
   const char *service; /* NULL or "" = the default service */
   uint32_t order;      /* rw_order */
   uint32_t prefetch;   /* messages held at once at most; 0 = default */
+  uint32_t share;      /* 1: payloads that their senders share are read where those have them
+                          (RW_FLAG_SHARED): a sender that writes there meanwhile is seen doing so */
+  uint32_t reserved;
 } rw_serve_options;
 
 typedef struct rw_outcome {

@@ -173,6 +173,7 @@ struct SendOptions {
   Wait timeout{};                      ///< of the message; 0: none
   std::optional<Wait> room_wait = {};  ///< how long the call may wait for room; none: for ever
   bool no_wait = false;                ///< fail at once when no node serves it
+  bool share = false;                  ///< may be read in place by a consumer that asks for it
 
   [[nodiscard]] rw_send_options get() const {
     rw_send_options options{};
@@ -185,6 +186,7 @@ struct SendOptions {
     if (room_wait) options.wait_ns = room_wait->count() == 0 ? -1 : room_wait->count();
     if (room_wait && *room_wait == kForever) options.wait_ns = 0;
     options.no_wait = no_wait ? 1 : 0;
+    options.share = share ? 1 : 0;
     return options;
   }
 };
@@ -192,6 +194,7 @@ struct ServeOptions {
   const char* service = nullptr;
   Order order = Order::kKey;
   std::uint32_t prefetch = 0;
+  bool share = false;  ///< payloads that senders share are read where those have them
 };
 
 /// How a send ended.
@@ -233,6 +236,7 @@ class Message {
   [[nodiscard]] bool is_reply() const { return (flags() & RW_FLAG_REPLY) != 0; }
   [[nodiscard]] bool is_call() const { return (flags() & RW_FLAG_CALL) != 0; }
   [[nodiscard]] bool redelivered() const { return (flags() & RW_FLAG_REDELIVERED) != 0; }
+  [[nodiscard]] bool shared() const { return (flags() & RW_FLAG_SHARED) != 0; }
   [[nodiscard]] std::uint32_t attempt() const { return rw_message_attempt(message_); }
   [[nodiscard]] Ticket ticket() const { return rw_message_ticket(message_); }
   [[nodiscard]] Origin origin() const { return rw_message_origin(message_); }
@@ -388,6 +392,7 @@ class Channel {
     given.service = options.service;
     given.order = static_cast<std::uint32_t>(options.order);
     given.prefetch = options.prefetch;
+    given.share = options.share ? 1 : 0;
     return status(rw_serve(channel_, &given));
   }
   Status flush() { return status(rw_flush(channel_)); }

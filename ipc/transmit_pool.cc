@@ -1,5 +1,7 @@
 #include "ipc/transmit_pool.h"
 
+#include <unistd.h>
+
 #include <new>
 
 #include "ipc/last_error.h"
@@ -63,9 +65,19 @@ int TransmitPool::add_file(AttachLink& link, std::uint64_t bytes, std::uint32_t&
 
 int TransmitPool::adopt(AttachLink& link, std::uint32_t number, const MemoryFile& file) {
   const FileRequest body{.channel = channel_, .file = number, .bytes = file.bytes()};
+  // Read-only where it can be had: only so may the engine give it on to who reads by reference.
+  const int read_only = file.open_read_only();
   Datagram answer;
-  return client_.request(link, AttachType::kAdopt, std::as_bytes(std::span(&body, 1)),
-                         file.descriptor(), answer);
+  int error = RW_ENOMEM;
+  try {
+    error = client_.request(link, AttachType::kAdopt, std::as_bytes(std::span(&body, 1)),
+                            read_only < 0 ? file.descriptor() : read_only, answer);
+  } catch (...) {
+    if (read_only >= 0) close(read_only);
+    throw;
+  }
+  if (read_only >= 0) close(read_only);
+  return error;
 }
 
 void TransmitPool::give_back(AttachLink& link, const Extent& extent) {

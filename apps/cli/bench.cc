@@ -106,6 +106,7 @@ void add_pattern(CLI::App& bench, Shell& shell, const std::string& name, const s
   command->add_option("--key", options->key, "The key, or its beginning [bench]")->type_name("K");
   add_ack_option(*command, options->level);
   add_order_option(*command, options->order);
+  add_share_option(*command, options->share);
   add_service_option(*command, options->service);
   add_duration_option(*command, "--timeout", options->timeout_ns, "Of each message [30s]");
   command->callback([&shell, options] {

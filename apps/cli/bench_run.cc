@@ -125,6 +125,7 @@ rw_send_options BenchThread::send_options() const {
   auto options = options_of<rw_send_options>();
   options.level = options_.level;
   options.order = options_.order;
+  options.share = options_.share ? 1 : 0;
   options.timeout_ns = options_.timeout_ns;
   return options;
 }

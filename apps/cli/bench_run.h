@@ -33,6 +33,7 @@ struct BenchOptions {
   std::string service;
   std::uint32_t level = RW_LEVEL_PROCESSED;
   std::uint32_t order = RW_ORDER_KEY;
+  bool share = false;
   std::int64_t timeout_ns = 30'000'000'000;  ///< of each message, until its outcome
 };
 

@@ -53,6 +53,11 @@ void add_service_option(CLI::App& command, std::string& service) {
       ->type_name("S");
 }
 
+void add_share_option(CLI::App& command, bool& share) {
+  command.add_flag("--share", share,
+                   "Read payloads where their senders have them, if both sides of one user ask");
+}
+
 std::string level_name(std::uint32_t level) {
   switch (level) {
     case RW_LEVEL_NONE:

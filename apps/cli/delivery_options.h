@@ -18,6 +18,9 @@ void add_require_option(CLI::App& command, std::uint32_t& require);
 /// Add --service S.
 void add_service_option(CLI::App& command, std::string& service);
 
+/// Add --share.
+void add_share_option(CLI::App& command, bool& share);
+
 /// "done", "failed(no_consumer)", "unknown(timeout)".
 [[nodiscard]] std::string outcome_name(const rw_outcome& outcome);
 

@@ -38,6 +38,7 @@ struct ServeOptions {
   bool sink = false;
   bool stats = false;
   bool no_sync = false;
+  bool share = false;
   std::string save;
   std::string exec;
   std::string service;
@@ -223,6 +224,7 @@ void serve_thread(const Shell& shell, const ServeOptions& options, rw_client* cl
     auto serve = options_of<rw_serve_options>();
     serve.service = options.service.c_str();
     serve.order = options.order;
+    serve.share = options.share ? 1 : 0;
     const int result = rw_serve(channel.get(), &serve);
     if (result < 0) throw library_error(shell, result, "cannot serve here");
     ServeLoop(shell, channel.get(), *handler, state, stop).run();
@@ -325,6 +327,7 @@ void add_serve(CLI::App& app, Shell& shell) {
   add_number_option(*command, "--count", options->count, "End after so many messages");
   add_number_option(*command, "--threads", options->threads, "Serving threads [1]");
   command->add_flag("--no-sync", options->no_sync, "With --save: do not wait for the disk");
+  add_share_option(*command, options->share);
   command->add_flag("--stats", options->stats, "Print rates once a second");
   command->callback([&shell, options] {
     check_options(*options);

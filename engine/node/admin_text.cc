@@ -96,6 +96,7 @@ Json messages_json(const Snapshots::All& all) {
           {"late_outcomes", sum(all, &WorkerCounters::late_outcomes)},
           {"received", sum(all, &WorkerCounters::received)},
           {"delivered", sum(all, &WorkerCounters::delivered)},
+          {"shared", sum(all, &WorkerCounters::shared)},
           {"duplicates", sum(all, &WorkerCounters::duplicates)},
           {"held_too_long", sum(all, &WorkerCounters::held_too_long)}};
 }

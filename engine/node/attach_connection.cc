@@ -343,7 +343,12 @@ bool AttachConnection::on_map(const Request& request) {
     return malformed("a request to map a file broke a rule");
   const Attachment* attachment = server_.rooms_.attachments.find(attachment_);
   const ipc::MemoryFile* file = server_.rooms_.extents.find(wanted.file, attachment->domain);
-  if (file == nullptr) return answer(request.header, Status::kUnknown);
+  if (file == nullptr) {
+    file = server_.rooms_.attachments.find_shared(wanted.file, attachment->domain);
+    if (file == nullptr) return answer(request.header, Status::kUnknown);
+    const int number = file->descriptor();  // read-only as it came
+    return answer_body(request.header, ipc::FileAnswer{file->bytes()}, std::span(&number, 1));
+  }
   const Descriptor descriptor(file->open_read_only());
   if (!descriptor) return answer(request.header, Status::kInternal);
   const int number = descriptor.get();

@@ -1,5 +1,7 @@
 #include "engine/node/attachments.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -214,14 +216,35 @@ void Attachments::finish_adopt(worker::ChannelIndex index, std::uint32_t file,
     return answer(no_memory ? AttachStatus::kNoMemory : AttachStatus::kMalformed);
   }
   found->second.memory = std::move(mapped).value();
+  found->second.shared_number =
+      number_shared(attachments_.at(channel.attachment).domain, found->second.memory);
   worker::AddFile add;
   add.index = index;
   add.file = file;
   add.data = found->second.memory.data();
   add.bytes = found->second.bytes;
+  add.shared_file = found->second.shared_number;
   add.request = next_request_++;
   pending_[add.request] = {index, file, std::move(answer)};
   workers_.send(channel.home_worker, add);
+}
+
+std::uint32_t Attachments::number_shared(worker::DomainIndex domain,
+                                         const ipc::MemoryFile& memory) {
+  // What could be written through it is not given on (S-53); its messages are copied.
+  if ((::fcntl(memory.descriptor(), F_GETFL) & O_ACCMODE) != O_RDONLY) return 0;
+  do {
+    if (++next_shared_ == worker::kWorkerFileBase) next_shared_ = worker::kProgramFileBase;
+  } while (shared_files_.contains(next_shared_));
+  shared_files_[next_shared_] = {domain, &memory};
+  return next_shared_;
+}
+
+const ipc::MemoryFile* Attachments::find_shared(std::uint32_t file,
+                                                worker::DomainIndex domain) const {
+  const auto found = shared_files_.find(file);
+  if (found == shared_files_.end() || found->second.domain != domain) return nullptr;
+  return found->second.memory;
 }
 
 void Attachments::drop(AttachmentId number, const ipc::FileRequest& request, Answer answer) {
@@ -241,11 +264,13 @@ void Attachments::drop(AttachmentId number, const ipc::FileRequest& request, Ans
 
 AttachStatus Attachments::serve(AttachmentId number, const ipc::ServeRequest& request) {
   if (!options_.server) return AttachStatus::kRole;
-  if (request.order > 1) return AttachStatus::kMalformed;
+  if (request.order > 1 || (request.flags & ~ipc::kServeShare) != 0)
+    return AttachStatus::kMalformed;
   Channel* channel = live_channel(number, request.channel);
   if (channel == nullptr || request.service >= services_.count()) return AttachStatus::kUnknown;
   const auto service = static_cast<std::uint16_t>(request.service);
-  const worker::AddConsumer add{channel->index, service, request.order == 1, request.prefetch};
+  const worker::AddConsumer add{channel->index, service, request.order == 1, request.prefetch,
+                                (request.flags & ipc::kServeShare) != 0};
   if (!channel->serves.emplace(service, add).second) return AttachStatus::kBusy;
   workers_.send_all(add);
   return AttachStatus::kOk;
@@ -396,6 +421,7 @@ void Attachments::give_back_channel(Channel& channel) {
 void Attachments::forget_file(Channel& channel, std::uint32_t file) {
   auto node = channel.files.extract(file);
   if (node.empty()) return;
+  shared_files_.erase(node.mapped().shared_number);
   adopted_bytes_.give_back(channel.uid, node.mapped().bytes);
   give_back_descriptors(channel, 1);
   const auto owner = attachments_.find(channel.attachment);

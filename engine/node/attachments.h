@@ -40,8 +40,9 @@ using AttachmentId = std::uint64_t;  ///< this engine's own number of an attachm
 
 struct AdoptedFile {
   std::uint64_t bytes = 0;
-  bool ready = false;  ///< the worker knows it
-  bool asked = false;  ///< a kDrop is on its way
+  bool ready = false;               ///< the worker knows it
+  bool asked = false;               ///< a kDrop is on its way
+  std::uint32_t shared_number = 0;  ///< for other programs of its user; 0 = not for them
   ipc::MemoryFile memory;
 };
 
@@ -121,6 +122,10 @@ class Attachments {
   void close_channel(AttachmentId number, std::uint32_t channel, Answer answer);
   void adopt(AttachmentId number, const ipc::FileRequest& request, Descriptor file, Answer answer);
   void drop(AttachmentId number, const ipc::FileRequest& request, Answer answer);
+  /// A transmit file of a program of this domain, by the number in its deliveries (S-53), or
+  /// nullptr.
+  [[nodiscard]] const ipc::MemoryFile* find_shared(std::uint32_t file,
+                                                   worker::DomainIndex domain) const;
   ipc::AttachStatus serve(AttachmentId number, const ipc::ServeRequest& request);
   ipc::AttachStatus unserve(AttachmentId number, const ipc::ServeRequest& request);
   /// Whether any channel of it serves.
@@ -162,6 +167,8 @@ class Attachments {
                    const OpenAnswer& answer);
   void finish_adopt(worker::ChannelIndex index, std::uint32_t file,
                     Result<ipc::MemoryFile, ipc::MemoryError> mapped, Answer answer);
+  [[nodiscard]] std::uint32_t number_shared(worker::DomainIndex domain,
+                                            const ipc::MemoryFile& memory);
   void forget_file(Channel& channel, std::uint32_t file);
   void start_closing(Channel& channel);
   void free_channel(worker::ChannelIndex index);
@@ -181,6 +188,12 @@ class Attachments {
   UserShares descriptors_;
   UserShares adopted_bytes_;
   QuotaCounters refused_;
+  std::uint32_t next_shared_ = worker::kProgramFileBase;
+  struct SharedFile {
+    worker::DomainIndex domain = 0;
+    const ipc::MemoryFile* memory = nullptr;  ///< an AdoptedFile's
+  };
+  std::unordered_map<std::uint32_t, SharedFile> shared_files_;  ///< by number
   std::map<AttachmentId, Attachment> attachments_;
   std::set<Id128> ids_;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by index

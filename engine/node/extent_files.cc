@@ -167,10 +167,10 @@ void ExtentFiles::make_large(const Large& large, std::uint64_t file_bytes) {
 
 void ExtentFiles::hand_over(std::uint32_t worker, worker::AddExtentFile add,
                             std::shared_ptr<ipc::MemoryFile> memory, std::uint64_t charged_bytes) {
-  // 2^31 files at one a millisecond are 25 days of nothing but new files; then numbers that are
+  // 2^30 files at one a millisecond are 12 days of nothing but new files; then numbers that are
   // still in use are skipped.
   do {
-    next_file_ = next_file_ % (worker::kWorkerFileBase - 1) + 1;
+    next_file_ = next_file_ % (worker::kProgramFileBase - 1) + 1;
   } while (files_.contains(next_file_));
   add.file = next_file_;
   add.data = memory->data();

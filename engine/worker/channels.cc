@@ -23,6 +23,7 @@ std::uint16_t flags_of(const InMessage& message) {
   if ((sent & wire::kBroadcast) != 0) flags |= ipc::kDeliverBroadcast;
   if ((sent & wire::kReplica) != 0) flags |= ipc::kDeliverReplica;
   if ((sent & wire::kCall) != 0) flags |= ipc::kDeliverCall;
+  if (message.lender != kNone) flags |= ipc::kDeliverShared;
   return flags;
 }
 
@@ -74,7 +75,7 @@ void Channels::remove(const RemoveChannel& command) {
 void Channels::add_file(const AddFile& command) {
   Channel& channel = core_.channels[command.index];
   if (channel.ipc != nullptr)
-    channel.files.push_back({command.file, 0, command.data, command.bytes});
+    channel.files.push_back({command.file, 0, command.data, command.bytes, command.shared_file});
   core_.outbox.tell(FileReady{command.index, command.request});
 }
 
@@ -118,16 +119,17 @@ bool Channels::poll() {
       core_.worked = true;
       any = true;
     } else if (channel.removing) {
-      if (channel.outstanding.count() == channel.ended.count()) {
-        core_.outbound->report(index);
-        const bool more = channel.home && !channel.violated &&
-                          (channel.has_stash || channel.ipc->submission_waits());
-        if (channel.outstanding.empty() && channel.replied == 0 && !more) {
-          core_.active[at] = core_.active.back();
-          core_.active.pop_back();
+      core_.outbound->report(index);
+      const bool more = channel.home && !channel.violated &&
+                        (channel.has_stash || channel.ipc->submission_waits());
+      if (!more) {
+        // Whatever else ends of it touches it again.
+        channel.active = false;
+        core_.active[at] = core_.active.back();
+        core_.active.pop_back();
+        if (channel.outstanding.empty() && channel.replied == 0 && channel.lent == 0)
           finish_removal(index);
-          continue;
-        }
+        continue;
       }
     } else if (++channel.idle_turns > kTurnsUntilParked && channel.ended.empty() &&
                channel.backlog.empty() && !channel.has_stash && !channel.deliveries_dirty) {
@@ -174,7 +176,7 @@ bool Channels::take_releases(ChannelIndex index) {
 }
 
 bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind,
-                       std::uint64_t ticket) {
+                       std::uint32_t call) {
   Channel& channel = core_.channels[index];
   ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
   if (entry == nullptr) return false;
@@ -206,11 +208,13 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   entry->hash = header.hash;
   entry->payload_bytes = header.payload_bytes;
   entry->payload_offset = inside ? 0 : message.extent.offset + message.key_room;
-  entry->ticket = ticket;
+  entry->ticket = call == kNone ? 0 : header.in_reply_to.sequence;
   entry->extent_file = inside ? 0 : message.extent.file;
   entry->attempt = header.attempt + message.deliveries - 1;
   entry->key_bytes = message.key_bytes;
-  entry->flags = flags_of(message);
+  const bool kept = call != kNone && core_.outs[call].lent != 0;
+  entry->flags =
+      static_cast<std::uint16_t>(flags_of(message) | (kept ? ipc::kDeliverMemoryKept : 0));
   entry->service = message.service;
   entry->kind = static_cast<std::uint8_t>(kind);
   entry->count = 0;
@@ -219,6 +223,10 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   if (inside)
     std::memcpy(entry->inline_bytes, message.bytes.data(),
                 message.key_bytes + static_cast<std::size_t>(header.payload_bytes));
+  if (message.lender != kNone) {
+    ++core_.counters.shared;
+    if (message.key_aside()) std::memcpy(entry->inline_bytes, message.key(), message.key_bytes);
+  }
   // A program that is awake begins with these while the turn goes on; flush() wakes one that is
   // not.
   if (++channel.unshown >= kShownTogether) {
@@ -255,7 +263,7 @@ void Channels::flush() {
       }
       channel.backlog.remove(core_.ins, in);
       if (!deliver(index, in, reply ? ipc::DeliveryKind::kReply : ipc::DeliveryKind::kDirect,
-                   reply ? message.header.in_reply_to.sequence : 0)) {
+                   call)) {
         if (!RW_MUTANT(85)) channel.backlog.push_front(core_.ins, in);
         break;
       }

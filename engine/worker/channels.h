@@ -29,8 +29,10 @@ class Channels {
   /// sleeps.
   void flush();
 
-  /// Put one message into the channel's delivery queue. False when that is full.
-  bool deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind, std::uint64_t ticket);
+  /// Put one message into the channel's delivery queue. False when that is full. kReply: `call` is
+  /// what it answers.
+  bool deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind,
+               std::uint32_t call = kNone);
   /// A reply or direct message for a channel, now or when there is room.
   void push_direct(ChannelIndex index, std::uint32_t in);
 

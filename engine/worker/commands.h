@@ -57,6 +57,7 @@ struct AddConsumer {
   std::uint16_t service = 0;
   bool order_none = false;
   std::uint32_t prefetch = 0;  ///< 0 = kDefaultPrefetch
+  bool share = false;          ///< takes payloads where their senders have them
 };
 struct RemoveConsumer {
   ChannelIndex index = 0;
@@ -74,7 +75,8 @@ struct AddFile {
   std::uint32_t file = 0;
   const std::byte* data = nullptr;
   std::uint64_t bytes = 0;
-  std::uint64_t request = 0;  ///< repeated in FileReady
+  std::uint64_t request = 0;      ///< repeated in FileReady
+  std::uint32_t shared_file = 0;  ///< how consumers of its user ask for it; 0 = they cannot have it
 };
 struct DropFile {
   ChannelIndex index = 0;
@@ -167,6 +169,7 @@ struct WorkerCounters {
   std::uint64_t late_outcomes = 0;  ///< of attempts that had been given up
   std::uint64_t received = 0;       ///< messages that arrived whole
   std::uint64_t delivered = 0;      ///< handed to a program
+  std::uint64_t shared = 0;         ///< of these, read where their senders have them
   std::uint64_t redelivered = 0;
   std::uint64_t duplicates = 0;  ///< identities seen before within the window
   std::uint64_t stale = 0;

@@ -1,5 +1,7 @@
 #include "engine/worker/core.h"
 
+#include "engine/worker/outbound.h"
+
 #include <utility>
 
 namespace ringwire::worker {
@@ -64,10 +66,15 @@ void Core::give_back(DomainIndex domain, const ipc::Extent& extent) {
   if (!extent.empty()) pool(domain).give_back(extent, now);
 }
 
-void Core::end_use(std::uint32_t in, DomainIndex domain, const ipc::Extent& extent) {
-  if (extent.empty()) return;
-  if (!quarantine.empty() && quarantine.keep(delivery_token(in), domain, extent)) return;
-  give_back(domain, extent);
+void Core::give_back(const HeldMemory& memory) {
+  if (memory.lender == kNone) return give_back(memory.domain, memory.extent);
+  outbound->on_memory_back(memory.lender);
+}
+
+void Core::end_use(std::uint32_t in, const HeldMemory& memory) {
+  if (memory.extent.empty()) return;
+  if (!quarantine.empty() && quarantine.keep(delivery_token(in), memory)) return;
+  give_back(memory);
 }
 
 }  // namespace ringwire::worker

@@ -119,6 +119,7 @@ struct TransmitFile {
   std::uint32_t users = 0;  ///< OutMessages that read it
   const std::byte* data = nullptr;
   std::uint64_t bytes = 0;
+  std::uint32_t shared_file = 0;  ///< its number for programs that read by reference; 0 = none
 };
 
 struct Channel {
@@ -137,12 +138,13 @@ struct Channel {
   std::uint32_t taken_removing = 0;  ///< submissions since its removal began
   std::uint32_t replied = 0;         ///< calls that are over, but still with a session
   TimeNs orphans_until_ns = 0;       ///< removing: what waits then, waits no longer
+  std::uint32_t lent = 0;            ///< sends that are over, but still read by reference
   std::uint64_t next_sequence = 1;
   std::uint64_t submitted = 0;
   std::uint64_t delivered = 0;
   std::vector<TransmitFile> files;
   IndexList<OutMessage, &OutMessage::channel_link> outstanding;
-  IndexList<OutMessage> ended;           ///< outcomes to be told
+  IndexList<OutMessage> ended;           ///< outcomes and freed memory to be told
   IndexList<InMessage> backlog;          ///< replies and direct messages for a full delivery queue
   IndexList<InMessage> held;             ///< delivered, not released; oldest first
   std::vector<std::uint32_t> consumers;  ///< indices in Groups
@@ -186,8 +188,7 @@ struct Core {
   std::uint32_t next_own_file;
   bool draining = false;
   bool drained_told = false;
-  Quarantine quarantine{
-      [this](DomainIndex domain, const ipc::Extent& extent) { give_back(domain, extent); }};
+  Quarantine quarantine{[this](const HeldMemory& memory) { give_back(memory); }};
   bool worked = false;       ///< this turn found work
   bool handed_over = false;  ///< this turn put something into a program's queue
 
@@ -203,8 +204,10 @@ struct Core {
   /// it cannot be told of a file. Only for bytes of a size class.
   ipc::Extent take_small(DomainIndex domain, std::uint64_t bytes);
   void give_back(DomainIndex domain, const ipc::Extent& extent);
+  /// To its pool, or to the program that lent it.
+  void give_back(const HeldMemory& memory);
   /// Message `in` needs this memory no more: given back, unless a stopped program may read it yet.
-  void end_use(std::uint32_t in, DomainIndex domain, const ipc::Extent& extent);
+  void end_use(std::uint32_t in, const HeldMemory& memory);
   /// What names a delivered message in its release.
   [[nodiscard]] std::uint64_t delivery_token(std::uint32_t in) const {
     return std::uint64_t{ins[in].generation} << 32 | in;

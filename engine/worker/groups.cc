@@ -34,6 +34,7 @@ void Groups::add_consumer(const AddConsumer& command) {
   free->live = true;
   free->channel = command.index;
   free->service = command.service;
+  free->share = command.share;
   free->prefetch = command.prefetch == 0
                        ? kDefaultPrefetch
                        : std::min(command.prefetch, channel.ipc->delivery_entries());
@@ -42,6 +43,7 @@ void Groups::add_consumer(const AddConsumer& command) {
   if (group.consumers.empty()) group.order_none = command.order_none;
   group.domain = channel.domain;
   group.consumers.push_back(at);
+  if (command.share) ++group.sharing_count;
   channel.consumers.push_back(at);
 }
 
@@ -86,6 +88,7 @@ void Groups::end_consumer(std::uint32_t at) {
   Consumer& consumer = consumers_[at];
   Group& group = groups_[consumer.service];
   std::erase(group.consumers, at);
+  if (consumer.share) --group.sharing_count;
   consumer.live = false;
   if (group.consumers.empty()) group.alone_since_ns = core_.now;
   // Its list goes back to the group's front, newest first.
@@ -242,9 +245,8 @@ void Groups::unbind(InMessage& message) {
 
 bool Groups::hand_out(std::uint32_t in, std::uint32_t at) {
   Consumer& consumer = consumers_[at];
-  const Channel& channel = core_.channels[consumer.channel];
-  if (!same_domain(in, channel.domain)) return false;
-  if (!core_.channels_part->deliver(consumer.channel, in, ipc::DeliveryKind::kMessage, 0))
+  if (!fit_memory(in, consumer)) return false;
+  if (!core_.channels_part->deliver(consumer.channel, in, ipc::DeliveryKind::kMessage))
     return false;
   core_.ins[in].consumer = at;
   ++consumer.in_flight;
@@ -252,31 +254,56 @@ bool Groups::hand_out(std::uint32_t in, std::uint32_t at) {
   return true;
 }
 
-/// A message that came before its consumer's user was known lies in another user's memory: it is
-/// copied over. Only small ones: large ones go back to their sender for a moment.
-bool Groups::same_domain(std::uint32_t in, DomainIndex domain) {
+/// A message that came before its consumer was known may lie in another user's memory, or in its
+/// sender's, which this consumer did not ask for: it is copied over, one piece a turn. False: not
+/// all of it is there yet.
+bool Groups::fit_memory(std::uint32_t in, const Consumer& consumer) {
   InMessage& message = core_.ins[in];
-  if (message.domain == domain || message.extent.empty()) {
+  const DomainIndex domain = core_.channels[consumer.channel].domain;
+  const bool lent = message.lender != kNone;
+  if (message.extent.empty() || (message.domain == domain && (!lent || consumer.share))) {
     message.domain = domain;
     return true;
   }
-  const std::uint64_t total = message.key_room + message.header.payload_bytes;
-  ipc::Extent extent;
-  if (ipc::ExtentPool::class_of(total) != ipc::kLargeClass) {
-    extent = core_.take_small(domain, total);
-  } else if (const auto large = core_.pool(domain).take(total)) {
-    extent = *large;
-  } else if (core_.now >= next_ask_ns_) {  // one file at a time, and not each turn
-    next_ask_ns_ = core_.now + kRetryNs;
-    static_cast<void>(
-        core_.outbox.try_tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(total), 0}));
+  const std::uint32_t key_room = lent ? key_room_for(message.key_bytes) : message.key_room;
+  const std::uint64_t total = key_room + message.header.payload_bytes;
+  if (!message.moving.empty() && message.moving_domain != domain) {
+    core_.give_back(message.moving_domain, message.moving);
+    message.moving = {};
   }
-  if (extent.empty()) return false;
-  std::memcpy(extent.data, message.extent.data, static_cast<std::size_t>(total));
-  core_.end_use(in, message.domain, message.extent);
-  message.extent = extent;
+  if (message.moving.empty()) {
+    message.moving = room_to_move(domain, total);
+    if (message.moving.empty()) return false;
+    message.moving_domain = domain;
+    message.moved_bytes = 0;
+    std::memcpy(message.moving.data + key_room - message.key_bytes, message.key(),
+                message.key_bytes);
+  }
+  const std::uint64_t piece =
+      std::min(message.header.payload_bytes - message.moved_bytes, kLocalCopyBytesPerTurn);
+  if (piece != 0)
+    std::memcpy(message.moving.data + key_room + message.moved_bytes,
+                message.payload() + message.moved_bytes, static_cast<std::size_t>(piece));
+  message.moved_bytes += piece;
+  core_.worked = true;
+  if (message.moved_bytes != message.header.payload_bytes) return false;
+  core_.end_use(in, {message.domain, message.extent, message.lender});
+  message.extent = std::exchange(message.moving, {});
+  message.lender = kNone;
+  message.key_room = key_room;
   message.domain = domain;
   return true;
+}
+
+ipc::Extent Groups::room_to_move(DomainIndex domain, std::uint64_t bytes) {
+  if (ipc::ExtentPool::class_of(bytes) != ipc::kLargeClass) return core_.take_small(domain, bytes);
+  if (const auto large = core_.pool(domain).take(bytes)) return *large;
+  if (core_.now >= next_ask_ns_) {  // one file at a time, and not each turn
+    next_ask_ns_ = core_.now + kRetryNs;
+    static_cast<void>(
+        core_.outbox.try_tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(bytes), 0}));
+  }
+  return {};
 }
 
 void Groups::forget(std::uint32_t in) {

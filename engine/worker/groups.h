@@ -27,6 +27,12 @@ class Groups {
   [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) const;
   /// Whose memory messages of this service are received into.
   [[nodiscard]] DomainIndex domain(std::uint16_t service) const { return groups_[service].domain; }
+  /// Whether all its consumers take payloads where senders of this domain have them.
+  [[nodiscard]] bool shares(std::uint16_t service, DomainIndex domain) const {
+    const Group& group = groups_[service];
+    return group.sharing_count != 0 && group.sharing_count == group.consumers.size() &&
+           group.domain == domain;
+  }
 
   void enqueue(std::uint32_t in);
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.
@@ -54,13 +60,15 @@ class Groups {
     std::uint16_t service = 0;
     std::uint32_t prefetch = 0;
     std::uint32_t in_flight = 0;
+    bool share = false;
     IndexList<InMessage> pending;  ///< bound to it by their key
   };
   struct Group {
     bool order_none = false;
     DomainIndex domain = 0;
     std::vector<std::uint32_t> consumers;
-    std::uint32_t next = 0;  ///< where the search for a consumer begins
+    std::uint32_t sharing_count = 0;  ///< of the consumers
+    std::uint32_t next = 0;           ///< where the search for a consumer begins
     std::uint32_t in_flight = 0;
     std::uint64_t queued_bytes = 0;
     TimeNs alone_since_ns = 0;  ///< no consumer since
@@ -89,7 +97,8 @@ class Groups {
   void put_back(IndexList<InMessage>& list, std::uint32_t in);
   void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
-  bool same_domain(std::uint32_t in, DomainIndex domain);
+  bool fit_memory(std::uint32_t in, const Consumer& consumer);
+  [[nodiscard]] ipc::Extent room_to_move(DomainIndex domain, std::uint64_t bytes);
   void end_consumer(std::uint32_t at);
   void redeliver_held(ChannelIndex index, bool may_be_read);
   void redeliver(std::uint32_t in);

@@ -69,6 +69,7 @@ class Inbound {
   void detach_source(std::uint32_t in);
   [[nodiscard]] bool place(std::uint32_t in, const std::byte* key, const std::byte* payload,
                            bool whole);
+  bool lend(std::uint32_t in, const std::byte* key);
   void ask_large(std::uint32_t in, std::uint64_t bytes);
   void give_extent(std::uint32_t in, const ipc::Extent& extent);
   void on_whole(std::uint32_t in);

@@ -3,16 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/worker/groups.h"
+
 namespace ringwire::worker {
-
-namespace {
-
-/// Bytes before the payload in an extent: the key, rounded up so that the payload is aligned to 64.
-std::uint32_t key_room_for(std::size_t key_bytes) {
-  return static_cast<std::uint32_t>((key_bytes + 63) / 64 * 64);
-}
-
-}  // namespace
 
 bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* payload, bool whole) {
   InMessage& message = core_.ins[in];
@@ -25,6 +18,7 @@ bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* pay
     message.copied_bytes = bytes;
     return true;
   }
+  if (message.local && lend(in, key)) return true;
   message.key_room = key_room_for(message.key_bytes);
   const std::uint64_t total = message.key_room + bytes;
   if (ipc::ExtentPool::class_of(total) != ipc::kLargeClass) {
@@ -63,6 +57,32 @@ bool Inbound::place(std::uint32_t in, const std::byte* key, const std::byte* pay
   } else {
     ask_large(in, total);
   }
+  return true;
+}
+
+/// S-52: it stays where its sender has it, if that asked for it, and all consumers that there are
+/// now.
+bool Inbound::lend(std::uint32_t in, const std::byte* key) {
+  InMessage& message = core_.ins[in];
+  OutMessage& sent = core_.outs[message.out];
+  if (!sent.share || sent.file == 0) return false;
+  const Channel& sender = core_.channels[sent.channel];
+  if (to_channel(message.header) || !core_.groups->shares(message.service, sender.domain))
+    return false;
+  const auto file = std::find_if(sender.files.begin(), sender.files.end(),
+                                 [&](const TransmitFile& one) { return one.file == sent.file; });
+  if (file == sender.files.end() || file->shared_file == 0) return false;
+  // Never written: what may be, has no lender.
+  message.extent.data = const_cast<std::byte*>(sent.payload);
+  message.extent.bytes = message.header.payload_bytes;
+  message.extent.offset = static_cast<std::uint64_t>(sent.payload - file->data);
+  message.extent.file = file->shared_file;
+  message.lender = message.out;
+  message.key_room = 0;
+  message.copied_bytes = message.header.payload_bytes;
+  ++sent.lent;
+  if (message.key_aside() && message.key_bytes != 0)
+    std::memcpy(message.bytes.data(), key, message.key_bytes);
   return true;
 }
 

@@ -26,6 +26,8 @@ enum class OutState : std::uint8_t {
   kLocal,       ///< with this node's own inbound side
   kAwaitReply,  ///< a call that was answered; the reply is on its way
   kReplied,     ///< a call that is over, but its session may still read it until its result
+  kLent,        ///< its outcome was told; a program still reads its payload by reference
+  kMemoryFree,  ///< it was lent, and is not any more: to be told like an outcome
   kParent,      ///< a multi-target send; its targets are OutMessages of their own
   kChildEnded,  ///< a target that ended, kept until its parent is reported
   kEnded,       ///< the outcome waits for room in the program's delivery queue
@@ -45,6 +47,7 @@ struct OutMessage {
   bool cancel_asked = false;
   bool counted = false;  ///< stands in WorkerCounters::taken (children and replies to it do not)
   bool maybe_handed = false;  ///< an earlier attempt may have reached a program
+  bool share = false;         ///< may be read by reference
   std::uint16_t service = 0;
   std::uint16_t tried = 0;  ///< bit n: the slot's n-th replica (or the n-th member) turned it away
   ChannelIndex channel = 0;
@@ -64,6 +67,7 @@ struct OutMessage {
   std::uint64_t order = 0;      ///< when it was taken: 1, 2, 3, ...
   std::uint64_t named_predecessor = 0;
   std::uint32_t slot = 0;
+  std::uint32_t lent = 0;        ///< InMessages that are read from its payload
   std::uint32_t file = 0;        ///< transmit file, 0 = inline
   std::uint32_t fixed_node = 0;  ///< kNode, kOrigin, and single targets: the only node it may go to
   std::uint16_t fixed_worker = 0;  ///< kOrigin: home worker of the channel there
@@ -86,6 +90,12 @@ struct OutMessage {
 [[nodiscard]] inline bool active(const OutMessage& message) {
   return message.state == OutState::kQueued || message.state == OutState::kSending ||
          message.state == OutState::kLocal;
+}
+
+/// It has its outcome, told or not.
+[[nodiscard]] inline bool is_over(const OutMessage& message) {
+  return message.state == OutState::kEnded || message.state == OutState::kReplied ||
+         message.state == OutState::kLent || message.state == OutState::kMemoryFree;
 }
 
 /// It may go to one node only.
@@ -132,20 +142,31 @@ struct InMessage {
   std::uint64_t copied_bytes = 0;   ///< local large messages are copied piece by piece
   DomainIndex domain = 0;
   ipc::Extent extent;
+  std::uint32_t lender = kNone;  ///< by reference: the OutMessage whose memory `extent` is
+  ipc::Extent moving;            ///< other memory, that its bytes are being copied into
+  DomainIndex moving_domain = 0;
+  std::uint64_t moved_bytes = 0;
   ipc::Extent key_extent;      ///< a long key, kept while the extent is still to come
   std::uint32_t key_room = 0;  ///< bytes before the payload in the extent
   std::uint16_t key_bytes = 0;
   wire::MessageHeader header;  ///< key and service spans are not kept: see key()
   std::array<std::byte, ipc::kInlineBytes> bytes;  ///< [key][payload] when extent is empty
 
+  /// By reference, and its key was copied: beside a payload that does not move, it does not either.
+  [[nodiscard]] bool key_aside() const { return lender != kNone && key_bytes <= bytes.size(); }
   [[nodiscard]] const std::byte* key() const {
-    return extent.empty() ? bytes.data() : extent.data + key_room - key_bytes;
+    return extent.empty() || key_aside() ? bytes.data() : extent.data + key_room - key_bytes;
   }
   [[nodiscard]] std::byte* payload() {
     return extent.empty() ? bytes.data() + key_bytes : extent.data + key_room;
   }
   void reset();
 };
+
+/// Bytes before the payload in an extent: the key, rounded up so that the payload is aligned to 64.
+[[nodiscard]] inline std::uint32_t key_room_for(std::size_t key_bytes) {
+  return static_cast<std::uint32_t>((key_bytes + 63) / 64 * 64);
+}
 
 /// It is for a channel of ours (a reply, or to the origin of a message), not for a group.
 [[nodiscard]] inline bool to_channel(const wire::MessageHeader& header) {

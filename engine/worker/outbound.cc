@@ -91,9 +91,7 @@ void Outbound::on_time() {
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
     const Deadlines::Entry entry = core_.deadlines.pop();
     OutMessage& message = core_.outs[entry.index];
-    if (message.generation != entry.generation || message.state == OutState::kEnded ||
-        message.state == OutState::kReplied)
-      continue;
+    if (message.generation != entry.generation || is_over(message)) continue;
     if (message.state == OutState::kParent) {
       ++walks;
       for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child) {

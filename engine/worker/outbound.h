@@ -32,6 +32,8 @@ class Outbound {
   void on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending, Reason reason);
   /// The reply of a call was put into its channel's delivery queue: that is its outcome.
   void complete_call(std::uint32_t out);
+  /// A message that was read from the payload of `out` is not any more.
+  void on_memory_back(std::uint32_t out);
   /// The call of this channel and sequence that still wants a reply, or kNone.
   [[nodiscard]] std::uint32_t find_call(ChannelIndex channel, std::uint64_t sequence) const;
 
@@ -50,7 +52,8 @@ class Outbound {
   /// Tell the channel's program what ended. False when its queue has no room for all.
   bool report(ChannelIndex index);
 
-  [[nodiscard]] bool idle() const { return core_.outs.used_count() == 0; }
+  /// Nothing is without an outcome, or to be told. What is only lent may stay so.
+  [[nodiscard]] bool idle() const { return core_.outs.used_count() == lent_; }
 
  private:
   /// kWalked: taken, at the cost of a whole turn's share.
@@ -95,6 +98,7 @@ class Outbound {
   IndexList<OutMessage> waiting_;
   TimeNs retry_at_ns_ = kNeverNs;
   bool reconsider_ = false;
+  std::uint32_t lent_ = 0;  ///< kLent
   std::uint32_t random_cursor_ = 0;
   std::vector<std::uint32_t> scratch_;
   std::vector<std::uint32_t> lost_;  ///< messages whose session ended, to be routed anew in order

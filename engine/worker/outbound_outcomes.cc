@@ -21,6 +21,7 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
   message.flight = kNone;
   if (message.state == OutState::kReplied) {
     --core_.channels[message.channel].replied;
+    core_.channels_part->touch(message.channel);  // a channel that is removed may wait for it
     return give_back(out);
   }
   if (ending == Ending::kUnknown && reason == Reason::kSessionLost && !RW_MUTANT(90))
@@ -154,6 +155,16 @@ void Outbound::complete_call(std::uint32_t out) {
   message.state = OutState::kReplied;
 }
 
+void Outbound::on_memory_back(std::uint32_t out) {
+  OutMessage& message = core_.outs[out];
+  if (--message.lent != 0 || message.state != OutState::kLent) return;
+  --lent_;
+  message.state = OutState::kMemoryFree;
+  message.link = {};
+  core_.channels[message.channel].ended.push_back(core_.outs, out);
+  core_.channels_part->touch(message.channel);
+}
+
 std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) const {
   const std::uint32_t out = core_.out_by_sequence.find(core_.sequence_key(channel, sequence));
   if (out == kNone) return kNone;
@@ -239,6 +250,8 @@ bool Outbound::report(ChannelIndex index) {
     record.reason = static_cast<std::uint8_t>(message.reason);
     record.level = static_cast<std::uint8_t>(message.ending == Ending::kDone ? message.header.level
                                                                              : Level::kNone);
+    if (message.lent != 0) record.level |= ipc::kLevelMemoryKept;
+    if (message.state == OutState::kMemoryFree) record.ending = ipc::kEndingMemoryFree;
     record.attempt = static_cast<std::uint8_t>(std::min<std::uint32_t>(message.attempt, 255));
     return record;
   };
@@ -284,7 +297,11 @@ void Outbound::free(std::uint32_t out) {
   while (!message.children_ended.empty()) {
     give_back_child(message.children_ended.pop_front(core_.outs));
   }
-  leave_books(out);
+  if (message.state == OutState::kMemoryFree) {
+    --core_.channels[message.channel].lent;
+  } else {
+    leave_books(out);
+  }
   give_back(out);
 }
 
@@ -297,6 +314,13 @@ void Outbound::leave_books(std::uint32_t out) {
 
 void Outbound::give_back(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
+  if (message.lent != 0) {
+    message.state = OutState::kLent;
+    message.link = {};
+    ++core_.channels[message.channel].lent;
+    ++lent_;
+    return;
+  }
   if (message.file != 0)
     for (TransmitFile& file : core_.channels[message.channel].files)
       if (file.file == message.file) --file.users;

@@ -22,7 +22,7 @@ bool Outbound::take(ChannelIndex index) {
   bool any = false;
   for (std::uint32_t count = 0; count < most; ++count) {
     if (!channel.has_stash) {
-      if (channel.outstanding.count() >= kMaxOutstandingPerChannel) break;
+      if (channel.outstanding.count() + channel.lent >= kMaxOutstandingPerChannel) break;
       if (core_.outs.free_count() == 0) break;
       if (!channel.ipc->poll_submission(channel.stash)) break;
       // A program that is gone left at most a queue full; one that goes on writing ends here.
@@ -148,6 +148,7 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
   message.target = target;
   message.require = static_cast<ipc::Require>(submission.require);
   message.no_wait = (submission.flags & ipc::kSubmitNoWait) != 0;
+  message.share = (submission.flags & ipc::kSubmitShare) != 0;
   message.maybe_handed = (submission.flags & ipc::kSubmitReplayed) != 0 && !RW_MUTANT(88);
   message.service = submission.service;
   message.deadline_ns = submission.deadline_ns;

@@ -10,10 +10,10 @@ void Quarantine::lend(ChannelIndex channel, std::uint64_t token) {
   readers.push_back(channel);
 }
 
-bool Quarantine::keep(std::uint64_t token, DomainIndex domain, const ipc::Extent& extent) {
+bool Quarantine::keep(std::uint64_t token, const HeldMemory& memory) {
   const auto at = lent_.find(token);
   if (at == lent_.end()) return false;
-  at->second.kept.emplace_back(domain, extent);
+  at->second.kept.push_back(memory);
   return true;
 }
 
@@ -38,8 +38,9 @@ void Quarantine::forget(ChannelIndex channel) {
 
 void Quarantine::free_if_unread(std::unordered_map<std::uint64_t, Lent>::iterator at) {
   if (!at->second.readers.empty()) return;
-  for (const auto& [domain, extent] : at->second.kept) give_back_(domain, extent);
+  const std::vector<HeldMemory> kept = std::move(at->second.kept);
   lent_.erase(at);
+  for (const HeldMemory& memory : kept) give_back_(memory);
 }
 
 }  // namespace ringwire::worker

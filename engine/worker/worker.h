@@ -81,7 +81,9 @@ class Worker {
   std::unique_ptr<State> state_;
 };
 
-/// File numbers: the ring manager uses 1 .. 2^31-1; worker w makes its own from (2^31 + w * 2^26).
+/// File numbers: the ring manager's extent files use 1 .. 2^30-1, and those of programs 2^30 ..
+/// 2^31-1; worker w makes its own from (2^31 + w * 2^26).
+inline constexpr std::uint32_t kProgramFileBase = 0x4000'0000;
 inline constexpr std::uint32_t kWorkerFileBase = 0x8000'0000;
 inline constexpr std::uint32_t kWorkerFileSpan = 0x0400'0000;
 

@@ -123,7 +123,8 @@ class Story {
         return caller_.request(AttachType::kService, service);
       }
       case 6: {
-        const ipc::ServeRequest serve{channel, input_.below(4), input_.below(3), input_.u32()};
+        const auto order = static_cast<std::uint16_t>(input_.below(3));
+        const ipc::ServeRequest serve{channel, input_.below(4), order, input_.u16(), input_.u16()};
         return caller_.request(input_.flag() ? AttachType::kServe : AttachType::kUnserve, serve);
       }
       case 7: {

@@ -86,7 +86,7 @@ class HostileChannel {
     if (!answer || answer->status() != ipc::AttachStatus::kOk) return false;
     service_ = static_cast<std::uint16_t>(answer->as<ipc::ServiceAnswer>().handle);
     const auto serves =
-        caller_.ask(ipc::AttachType::kServe, ipc::ServeRequest{0, service_, 0, kEntries});
+        caller_.ask(ipc::AttachType::kServe, ipc::ServeRequest{0, service_, 0, 0, kEntries});
     return serves && serves->status() == ipc::AttachStatus::kOk;
   }
 

@@ -345,13 +345,13 @@ TEST_F(AttachServerTest, services_have_numbers_and_are_served_by_channels) {
   const auto status = [&](AttachType type, const ipc::ServeRequest& request) {
     return caller.ask(type, request)->status();
   };
-  EXPECT_EQ(status(AttachType::kServe, {0, handle, 0, 0}), AttachStatus::kOk);
-  EXPECT_EQ(status(AttachType::kServe, {0, handle, 0, 0}), AttachStatus::kBusy);
-  EXPECT_EQ(status(AttachType::kServe, {0, handle, 2, 0}), AttachStatus::kMalformed);
-  EXPECT_EQ(status(AttachType::kServe, {0, 60, 0, 0}), AttachStatus::kUnknown);
-  EXPECT_EQ(status(AttachType::kServe, {9, handle, 0, 0}), AttachStatus::kUnknown);
-  EXPECT_EQ(status(AttachType::kUnserve, {0, handle, 0, 0}), AttachStatus::kOk);
-  EXPECT_EQ(status(AttachType::kUnserve, {0, handle, 0, 0}), AttachStatus::kUnknown);
+  EXPECT_EQ(status(AttachType::kServe, {0, handle, 0, 0, 0}), AttachStatus::kOk);
+  EXPECT_EQ(status(AttachType::kServe, {0, handle, 0, 0, 0}), AttachStatus::kBusy);
+  EXPECT_EQ(status(AttachType::kServe, {0, handle, 2, 0, 0}), AttachStatus::kMalformed);
+  EXPECT_EQ(status(AttachType::kServe, {0, 60, 0, 0, 0}), AttachStatus::kUnknown);
+  EXPECT_EQ(status(AttachType::kServe, {9, handle, 0, 0, 0}), AttachStatus::kUnknown);
+  EXPECT_EQ(status(AttachType::kUnserve, {0, handle, 0, 0, 0}), AttachStatus::kOk);
+  EXPECT_EQ(status(AttachType::kUnserve, {0, handle, 0, 0, 0}), AttachStatus::kUnknown);
   std::memset(name.name, 'x', sizeof name.name);
   caller.request(AttachType::kService, name);
   expect_ended(caller, AttachStatus::kMalformed);
