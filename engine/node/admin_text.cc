@@ -356,6 +356,7 @@ Json drops_json(const Admin::Rooms& rooms, const Snapshots::All& all, bool every
     add(where, "bad_releases", counters.bad_releases);
     add(where, "late_releases", counters.late_releases);
     add(where, "stale", counters.stale);
+    add(where, "queue_full", counters.dropped_oldest);
     add(where, "duplicates", counters.duplicates);
     for (const worker::SessionSnapshot& session : all[index]->sessions) {
       const std::string peer = where + " session " + rooms.page.name(session.node) + "/" +

@@ -117,8 +117,6 @@ std::vector<BrokenRule> unsupported_settings(const Config& config, const IsGiven
            "this version takes every listed member in service at once: only true");
   if (!config.node.vote)
     refuse("node.vote", "this version has no agreement among nodes yet, so no votes: only true");
-  if (config.limits.queue_full == QueueFull::kDropOldest)
-    refuse("limits.queue_full", "this version cannot drop yet: only \"block\" or \"reject\"");
   if (config.metrics.listen)
     refuse("metrics.listen", "this version has no metrics page yet: only \"off\"");
   for (const std::string_view key : {"tls.ca", "tls.cert", "tls.key"})

@@ -89,6 +89,7 @@ worker::WorkerConfig worker_settings(const Config& config) {
   worker.queue_bytes = config.limits.queue_bytes;
   worker.program_grace_ns = config.limits.program_grace_ns;
   worker.reject_when_full = config.limits.queue_full == QueueFull::kReject;
+  worker.drop_oldest = config.limits.queue_full == QueueFull::kDropOldest;
   return worker;
 }
 

@@ -173,6 +173,7 @@ struct WorkerCounters {
   std::uint64_t redelivered = 0;
   std::uint64_t duplicates = 0;  ///< identities seen before within the window
   std::uint64_t stale = 0;
+  std::uint64_t dropped_oldest = 0;   ///< of level none, for a newer one (queue_full)
   std::uint64_t receiving_now = 0;    ///< part-received
   std::uint64_t unprocessed_now = 0;  ///< queued or delivered, not released
   std::uint64_t held_now = 0;         ///< waiting for a predecessor

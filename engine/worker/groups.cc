@@ -9,6 +9,13 @@
 #include "engine/worker/inbound.h"
 
 namespace ringwire::worker {
+namespace {
+
+/// Of a list, and of a group's consumers, that are looked at for one to drop: O(1), and what is
+/// further behind has others in front of it that are not to be dropped.
+constexpr std::uint32_t kMaxSeenToDrop = 64;
+
+}  // namespace
 
 Groups::Groups(Core& core)
     : core_(core),
@@ -151,6 +158,40 @@ bool Groups::admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) co
          group.queued_bytes + bytes <= core_.config.queue_bytes;
 }
 
+bool Groups::make_room(std::uint16_t service, std::uint64_t bytes) {
+  const Group& group = groups_[service];
+  if (!group.consumers.empty() || bytes > core_.config.queue_bytes) return false;
+  while (!admits(service, bytes, false))
+    if (!drop_oldest(service)) return false;
+  return true;
+}
+
+std::uint32_t Groups::first_to_drop(const IndexList<InMessage>& list) const {
+  std::uint32_t in = list.front();
+  for (std::uint32_t seen = 0; in != kNone && seen < kMaxSeenToDrop; ++seen) {
+    const InMessage& message = core_.ins[in];
+    if (message.header.level == Level::kNone && message.deliveries == 0) return in;
+    in = IndexList<InMessage>::next(core_.ins, in);
+  }
+  return kNone;
+}
+
+bool Groups::drop_oldest(std::uint16_t service) {
+  const Group& group = groups_[service];
+  std::uint32_t oldest = first_to_drop(group.queued);
+  const auto count = static_cast<std::uint32_t>(group.consumers.size());
+  for (std::uint32_t step = 0; step < std::min(count, kMaxSeenToDrop); ++step) {
+    const Consumer& consumer = consumers_[group.consumers[(group.next + step) % count]];
+    const std::uint32_t in = first_to_drop(consumer.pending);
+    if (in != kNone && (oldest == kNone || core_.ins[in].arrival < core_.ins[oldest].arrival))
+      oldest = in;
+  }
+  if (oldest == kNone) return false;
+  ++core_.counters.dropped_oldest;
+  core_.inbound->finish(oldest, Ending::kUnknown, Reason::kQueueFull);
+  return true;
+}
+
 bool Groups::keyed(const InMessage& message) const {
   if (message.order_none || groups_[message.service].order_none || RW_MUTANT(73)) return false;
   // A broadcast without a key belongs to no key's order.
@@ -185,6 +226,10 @@ void Groups::enqueue(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   Group& group = groups_[message.service];
   message.group_key = key_of(message.header, message.service);
+  message.arrival = ++last_arrival_;
+  // Of what may be dropped nobody waits for the credit: the next one comes, and pushes it out.
+  if (group.consumers.empty() && core_.config.drop_oldest && message.header.level == Level::kNone)
+    core_.inbound->return_credit(in);
   if (!group.queued.empty() || group.consumers.empty()) return queue(in, false);
   if (keyed(message)) {
     const std::uint32_t key = key_index_.find(message.group_key);

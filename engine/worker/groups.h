@@ -25,6 +25,12 @@ class Groups {
 
   /// Whether a message for this service may come in now.
   [[nodiscard]] bool admits(std::uint16_t service, std::uint64_t bytes, bool no_wait) const;
+  /// queue_full = "drop_oldest": have older messages of level none give way to one of so many bytes
+  /// while the service's programs are away. False: it still does not fit.
+  bool make_room(std::uint16_t service, std::uint64_t bytes);
+  /// Drop the oldest message of level none that waits here and no program has had. False: none
+  /// does.
+  bool drop_oldest(std::uint16_t service);
   /// Whose memory messages of this service are received into.
   [[nodiscard]] DomainIndex domain(std::uint16_t service) const { return groups_[service].domain; }
   /// Whether all its consumers take payloads where senders of this domain have them.
@@ -97,6 +103,7 @@ class Groups {
   void put_back(IndexList<InMessage>& list, std::uint32_t in);
   void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
+  [[nodiscard]] std::uint32_t first_to_drop(const IndexList<InMessage>& list) const;
   bool fit_memory(std::uint32_t in, const Consumer& consumer);
   [[nodiscard]] ipc::Extent room_to_move(DomainIndex domain, std::uint64_t bytes);
   void end_consumer(std::uint32_t at);
@@ -108,6 +115,7 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
+  std::uint64_t last_arrival_ = 0;
   TimeNs next_ask_ns_ = 0;  ///< for memory of another user's domain
 };
 

@@ -127,7 +127,8 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     if (core_.draining) return turn_away(source, header, whole, Reason::kShutdown);
     service = service_of(source, header);
     if (service == kMaxServices) return turn_away(source, header, whole, Reason::kNoConsumer);
-    if (!core_.groups->admits(service, header.payload_bytes, (header.flags & wire::kNoWait) != 0))
+    if (!core_.groups->admits(service, header.payload_bytes, (header.flags & wire::kNoWait) != 0) &&
+        !(may_drop(header) && core_.groups->make_room(service, header.payload_bytes)))
       return turn_away(source, header, whole, Reason::kNoConsumer);
     domain = core_.groups->domain(service);
   }
@@ -164,7 +165,8 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     }
   }
 
-  if (!to_channel(header) && !has_room(service, domain))
+  if (!to_channel(header) && !has_room(service, domain) &&
+      !(may_drop(header) && core_.groups->drop_oldest(service) && has_room(service, domain)))
     return turn_away(source, header, whole, Reason::kQueueFull);
   const std::uint32_t in = core_.ins.take();
   if (in == kNone) return turn_away(source, header, whole, Reason::kQueueFull);
@@ -327,6 +329,12 @@ void Inbound::give_back(std::uint32_t in) {
   if (!to_channel(message.header)) --in_use_[message.service];
   message.state = InState::kFree;
   core_.ins.give_back(in);
+}
+
+/// An older one of its service may give way to it.
+bool Inbound::may_drop(const wire::MessageHeader& header) const {
+  return core_.config.drop_oldest && header.level == Level::kNone &&
+         (header.flags & wire::kNoWait) == 0;
 }
 
 /// Of the records an eighth is kept for replies, so that who waits for the answer of another node

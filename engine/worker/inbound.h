@@ -85,6 +85,7 @@ class Inbound {
   void return_large_holds();
   void drop(std::uint32_t in);
   void give_back(std::uint32_t in);
+  [[nodiscard]] bool may_drop(const wire::MessageHeader& header) const;
   [[nodiscard]] bool has_room(std::uint16_t service, DomainIndex domain) const;
   [[nodiscard]] NodeIndex node_of(const Source& source) const;
   [[nodiscard]] std::uint16_t service_of(const Source& source,

@@ -134,6 +134,7 @@ struct InMessage {
   ChannelIndex channel = kNone;  ///< kDelivered, kBacklog: where; kAtConsumer: the consumer's
   std::uint32_t consumer = kNone;
   std::uint32_t deliveries = 0;
+  std::uint64_t arrival = 0;          ///< when it came to its group: 1, 2, 3, ...
   std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
   TimeNs held_since_ns = 0;
   std::uint64_t identity_key = 0;   ///< of header.id, in Core::in_by_identity

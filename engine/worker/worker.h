@@ -36,6 +36,7 @@ struct WorkerConfig {
   std::uint64_t queue_bytes = 1ULL << 30;  ///< held for programs that are away
   DurationNs program_grace_ns = 2 * kSecondNs;
   bool reject_when_full = false;  ///< [limits] queue_full = "reject"
+  bool drop_oldest = false;       ///< [limits] queue_full = "drop_oldest"
   std::uint64_t seed = 1;
   Crossing* crossing = nullptr;  ///< the way to the other workers; must be there if there are any
 };

@@ -324,7 +324,6 @@ TEST(Config, a_setting_of_a_later_version_is_refused_never_ignored) {
       {"cluster.auto_leave=30s", "only \"never\""},
       {"cluster.auto_join=false", "only true"},
       {"node.vote=false", "only true"},
-      {"limits.queue_full=drop_oldest", "only \"block\" or \"reject\""},
       {"metrics.listen=127.0.0.1:0", "only \"off\""},
       {"tls.ca=ca.pem", "no TLS yet"},
       {"tls.enabled=true", "no TLS yet"},

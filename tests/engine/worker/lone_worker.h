@@ -40,7 +40,9 @@ class LoneWorker {
   };
 
   explicit LoneWorker(std::uint32_t duplicate_windows = 16)
-      : worker_(config(duplicate_windows), port_, commands, notices, now_) {
+      : LoneWorker(small_config(duplicate_windows)) {}
+  explicit LoneWorker(const WorkerConfig& config)
+      : worker_(config, port_, commands, notices, now_) {
     command(AddSession{
         kPeer, 0, 1, {}, 55, std::make_unique<transport::Session>(session(55, 56), now_)});
     command(SetPeerState{kPeer, PeerState::kUp});
@@ -111,6 +113,14 @@ class LoneWorker {
     return taken.front().snapshot->counters;
   }
 
+  static WorkerConfig small_config(std::uint32_t duplicate_windows = 16) {
+    WorkerConfig config;
+    config.out_messages = 64;
+    config.in_messages = 256;
+    config.duplicate_windows = duplicate_windows;
+    return config;
+  }
+
   CommandBox commands;
   NoticeBox notices;
   std::vector<Result> results;  ///< of the messages sent
@@ -123,13 +133,6 @@ class LoneWorker {
     config.remote_connection_id = remote;
     config.max_packet_bytes = fuzz::HandPort::kBytes;
     config.message_slots = 4'096;
-    return config;
-  }
-  static WorkerConfig config(std::uint32_t duplicate_windows) {
-    WorkerConfig config;
-    config.out_messages = 64;
-    config.in_messages = 256;
-    config.duplicate_windows = duplicate_windows;
     return config;
   }
 
