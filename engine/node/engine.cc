@@ -203,6 +203,8 @@ Engine::State::State(const Config& given)
   worker = worker_config(config, incarnation, self);
   hello = make_hello(config, incarnation, ports, *ports.ports.front());
   budget.emplace(make_budget(config, worker, ports));
+  spdlog::info("memory: {} bytes are left for messages, channels and sessions; fixed terms:\n{}",
+               budget->dynamic_bytes(), budget->sum_text());
   const std::uint64_t max_message_bytes =
       std::min(config.limits.message_bytes, budget->dynamic_bytes() / 5 * 4);
 

@@ -419,5 +419,31 @@ TEST(AttachServerLimits, channels_that_do_not_fit_the_budget_are_refused) {
   EXPECT_EQ(AttachServerTest::open_channel(caller, 7, 65'536), AttachStatus::kOk);
 }
 
+TEST(AttachServerLimits, each_attachment_gets_its_minimum_when_all_else_is_taken) {
+  EngineWorld world;
+  const auto node = world.start_ready("a", {"limits.memory=96MiB", "limits.attachments=3"});
+  AttachCaller greedy(node.socket), second(node.socket), third(node.socket), fourth(node.socket);
+  ASSERT_EQ(greedy.attach(1)->status(), AttachStatus::kOk);
+  // Ever smaller channels, until nothing is left.
+  std::uint32_t channel = 0;
+  for (std::uint32_t entries = 65'536; entries >= 16; entries /= 2)
+    while (channel < 200 &&
+           AttachServerTest::open_channel(greedy, channel, entries) == AttachStatus::kOk)
+      ++channel;
+  ASSERT_LT(channel, 200U);
+  AttachCaller* const others[] = {&second, &third};
+  for (std::uint32_t id = 2; id <= 3; ++id) {
+    AttachCaller& caller = *others[id - 2];
+    ASSERT_EQ(caller.attach(id)->status(), AttachStatus::kOk);
+    EXPECT_EQ(AttachServerTest::open_channel(caller, 1, 65'536), AttachStatus::kNoMemory);
+    EXPECT_EQ(AttachServerTest::open_channel(caller, 2, 128), AttachStatus::kOk);
+  }
+  const auto refused = fourth.attach(4);
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->status(), AttachStatus::kLimit);
+  EXPECT_NE(std::string(refused->as<ipc::ClosingNotice>().text).find("[limits] attachments"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace ringwire::node
