@@ -7,6 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <fstream>
+#include <string>
 
 namespace ringwire::ipc {
 namespace {
@@ -36,6 +40,66 @@ TEST(MemoryFile, shows_its_bytes_to_who_adopts_it) {
   auto adopted = MemoryFile::adopt(dup(file.descriptor()), 4'096);
   ASSERT_TRUE(adopted.ok());
   EXPECT_EQ(adopted.value().data()[100], std::byte{42});
+}
+
+// Bytes of a mapping that are mapped by huge pages (proc_pid_smaps(5)).
+std::uint64_t huge_bytes(const std::byte* at) {
+  std::ifstream maps("/proc/self/smaps");
+  char begin[32];
+  std::snprintf(begin, sizeof begin, "%" PRIxPTR "-", reinterpret_cast<std::uintptr_t>(at));
+  std::string line;
+  while (std::getline(maps, line) && line.rfind(begin, 0) != 0) {
+  }
+  while (std::getline(maps, line))
+    if (line.rfind("ShmemPmdMapped:", 0) == 0) return std::stoull(line.substr(15)) * 1'024;
+  return 0;
+}
+
+bool kernel_has_huge_files() {
+  std::ifstream setting("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+  std::string text;
+  std::getline(setting, text);
+  return text.find("[advise]") != std::string::npos || text.find("[always]") != std::string::npos;
+}
+
+// docs/decisions/0009. Run by system_hugefiles, which has the kernel set so.
+TEST(MemoryFile, is_of_huge_pages_where_the_kernel_has_them) {
+  if (!kernel_has_huge_files()) GTEST_SKIP() << "shmem_enabled is neither advise nor always";
+  constexpr std::uint64_t kBytes = 16u << 20;
+  MemoryFile file = make(kBytes);
+  EXPECT_EQ(huge_bytes(file.data()), kBytes);
+  auto adopted = MemoryFile::adopt(file.open_read_only(), kBytes);
+  ASSERT_TRUE(adopted.ok());
+  EXPECT_EQ(huge_bytes(adopted.value().data()), kBytes);
+  struct stat about {};
+  ASSERT_EQ(fstat(file.descriptor(), &about), 0);
+  EXPECT_EQ(about.st_blocks * 512, 16 << 20);
+  EXPECT_TRUE(file.discard());
+  ASSERT_EQ(fstat(file.descriptor(), &about), 0);
+  EXPECT_EQ(about.st_blocks, 0);
+  // Not a multiple of huge pages: it would take more than it says.
+  EXPECT_EQ(huge_bytes(make(kBytes + 4'096).data()), 0U);
+}
+
+TEST(MemoryFile, a_large_file_is_committed_whatever_its_pages_are) {
+  constexpr std::uint64_t kBytes = 16u << 20;
+  MemoryFile file = make(kBytes);
+  struct stat about {};
+  ASSERT_EQ(fstat(file.descriptor(), &about), 0);
+  EXPECT_EQ(about.st_blocks * 512, 16 << 20);
+  EXPECT_EQ(ftruncate(file.descriptor(), 0), -1);
+  EXPECT_EQ(file.data()[kBytes - 1], std::byte{0});
+}
+
+// S-2: a hole in it would kill its reader when the pool is empty.
+TEST(MemoryFile, one_of_the_kernels_pool_of_huge_pages_is_refused) {
+  const int descriptor = memfd_create("pool", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+  if (descriptor < 0) GTEST_SKIP() << "this kernel has no such files";
+  ASSERT_EQ(ftruncate(descriptor, 2 << 20), 0);
+  ASSERT_EQ(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+  const auto adopted = MemoryFile::adopt(descriptor, 2 << 20);
+  ASSERT_FALSE(adopted.ok());
+  EXPECT_EQ(adopted.error(), MemoryError::kNotSealed);
 }
 
 TEST(MemoryFile, gives_its_pages_back_under_the_mappings_of_others) {
