@@ -57,6 +57,7 @@ void Channels::remove(const RemoveChannel& command) {
   }
   channel.removing = true;
   channel.orphans_until_ns = core_.now + kOrphanGraces * core_.config.program_grace_ns;
+  ++core_.removing_channels;
   core_.quarantine.forget(command.index);
   if (!RW_MUTANT(86)) core_.outbound->abandon_calls(command.index);
   core_.channel_by_identity.erase(core_.channel_key(channel.attachment, channel.number));
@@ -322,6 +323,7 @@ ChannelIndex Channels::find(const Id128& attachment, std::uint32_t number) const
 
 void Channels::finish_removal(ChannelIndex index) {
   core_.channels[index] = Channel{};
+  --core_.removing_channels;
   core_.bell_changes.push_back({index, -1});
   core_.outbox.tell(ChannelGone{index});
 }

@@ -186,6 +186,8 @@ struct Core {
   std::array<std::uint32_t, kMaxDomains> outs_of{};  ///< records of messages sent, by domain
   std::uint64_t next_order = 0;
   std::uint32_t next_own_file;
+  std::uint32_t lent_messages = 0;  ///< InMessages that have a lender
+  std::uint32_t removing_channels = 0;
   bool draining = false;
   bool drained_told = false;
   Quarantine quarantine{[this](const HeldMemory& memory) { give_back(memory); }};

@@ -1,7 +1,6 @@
 #include "engine/worker/groups.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/mutant.h"
@@ -297,58 +296,6 @@ bool Groups::hand_out(std::uint32_t in, std::uint32_t at) {
   ++consumer.in_flight;
   ++groups_[core_.ins[in].service].in_flight;
   return true;
-}
-
-/// A message that came before its consumer was known may lie in another user's memory, or in its
-/// sender's, which this consumer did not ask for: it is copied over, one piece a turn. False: not
-/// all of it is there yet.
-bool Groups::fit_memory(std::uint32_t in, const Consumer& consumer) {
-  InMessage& message = core_.ins[in];
-  const DomainIndex domain = core_.channels[consumer.channel].domain;
-  const bool lent = message.lender != kNone;
-  if (message.extent.empty() || (message.domain == domain && (!lent || consumer.share))) {
-    message.domain = domain;
-    return true;
-  }
-  const std::uint32_t key_room = lent ? key_room_for(message.key_bytes) : message.key_room;
-  const std::uint64_t total = key_room + message.header.payload_bytes;
-  if (!message.moving.empty() && message.moving_domain != domain) {
-    core_.give_back(message.moving_domain, message.moving);
-    message.moving = {};
-  }
-  if (message.moving.empty()) {
-    message.moving = room_to_move(domain, total);
-    if (message.moving.empty()) return false;
-    message.moving_domain = domain;
-    message.moved_bytes = 0;
-    std::memcpy(message.moving.data + key_room - message.key_bytes, message.key(),
-                message.key_bytes);
-  }
-  const std::uint64_t piece =
-      std::min(message.header.payload_bytes - message.moved_bytes, kLocalCopyBytesPerTurn);
-  if (piece != 0)
-    std::memcpy(message.moving.data + key_room + message.moved_bytes,
-                message.payload() + message.moved_bytes, static_cast<std::size_t>(piece));
-  message.moved_bytes += piece;
-  core_.worked = true;
-  if (message.moved_bytes != message.header.payload_bytes) return false;
-  core_.end_use(in, {message.domain, message.extent, message.lender});
-  message.extent = std::exchange(message.moving, {});
-  message.lender = kNone;
-  message.key_room = key_room;
-  message.domain = domain;
-  return true;
-}
-
-ipc::Extent Groups::room_to_move(DomainIndex domain, std::uint64_t bytes) {
-  if (ipc::ExtentPool::class_of(bytes) != ipc::kLargeClass) return core_.take_small(domain, bytes);
-  if (const auto large = core_.pool(domain).take(bytes)) return *large;
-  if (core_.now >= next_ask_ns_) {  // one file at a time, and not each turn
-    next_ask_ns_ = core_.now + kRetryNs;
-    static_cast<void>(
-        core_.outbox.try_tell(NeedLarge{domain, ipc::ExtentPool::large_file_bytes(bytes), 0}));
-  }
-  return {};
 }
 
 void Groups::forget(std::uint32_t in) {

@@ -53,6 +53,12 @@ class Groups {
   /// All that was not handed out goes back to its senders; for draining.
   void turn_all_away(Reason reason);
 
+  /// What programs that are gone lent, and nobody has, is copied, so that their memory goes too.
+  void take_from_the_gone();
+  [[nodiscard]] bool lent_by_the_gone() const {
+    return core_.lent_messages != 0 && core_.removing_channels != 0;
+  }
+
   void fill(std::vector<GroupSnapshot>& snapshots) const;
   /// Messages queued or with programs.
   [[nodiscard]] std::uint64_t unprocessed() const;
@@ -105,6 +111,7 @@ class Groups {
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   [[nodiscard]] std::uint32_t first_to_drop(const IndexList<InMessage>& list) const;
   bool fit_memory(std::uint32_t in, const Consumer& consumer);
+  std::uint64_t move_some(std::uint32_t in, DomainIndex domain);
   [[nodiscard]] ipc::Extent room_to_move(DomainIndex domain, std::uint64_t bytes);
   void end_consumer(std::uint32_t at);
   void redeliver_held(ChannelIndex index, bool may_be_read);

@@ -81,6 +81,7 @@ bool Inbound::lend(std::uint32_t in, const std::byte* key) {
   message.key_room = 0;
   message.copied_bytes = message.header.payload_bytes;
   ++sent.lent;
+  ++core_.lent_messages;
   if (message.key_aside() && message.key_bytes != 0)
     std::memcpy(message.bytes.data(), key, message.key_bytes);
   return true;

@@ -157,6 +157,7 @@ void Outbound::complete_call(std::uint32_t out) {
 
 void Outbound::on_memory_back(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
+  --core_.lent_messages;
   if (--message.lent != 0 || message.state != OutState::kLent) return;
   --lent_;
   message.state = OutState::kMemoryFree;

@@ -59,6 +59,7 @@ void Worker::State::keep_house() {
   house_at_ns = core.now + kRetryNs;
   groups.on_time();
   inbound.on_time();
+  if (groups.lent_by_the_gone()) groups.take_from_the_gone();
   for (const auto& pool : core.pools) {
     if (!pool) continue;
     const DurationNs idle = inbound.memory_short() ? 0 : kIdleLargeNs;
@@ -124,6 +125,7 @@ TimeNs Worker::next_deadline_ns() const {
                                                          : core.now + kIdleLargeNs / 4);
   if (const TimeNs due = state.inbound.next_deadline_ns(); due != kNeverNs)
     next = std::min(next, std::max(due, state.house_at_ns));
+  if (state.groups.lent_by_the_gone()) next = std::min(next, state.house_at_ns);
   if (core.draining && !core.drained_told) next = std::min(next, state.house_at_ns);
   return next;
 }

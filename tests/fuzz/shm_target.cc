@@ -158,8 +158,8 @@ class Story {
     leaving_ = false;
     liar_ = std::make_unique<HostileMemory>();
     command(worker::AddChannel{kLiar, liar_->engine(), {1, ++liar_id_}, 0, 1, 1});
-    command(worker::AddConsumer{kLiar, 1, false, 0});
-    command(worker::AddFile{kLiar, 1, liar_->transmit().data(), liar_->transmit().bytes(), 1});
+    command(worker::AddConsumer{kLiar, 1, false, 0, true});
+    command(worker::AddFile{kLiar, 1, liar_->transmit().data(), liar_->transmit().bytes(), 1, 77});
     if (racing_) liar_->race(liar_id_);
   }
 

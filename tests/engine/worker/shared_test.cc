@@ -400,6 +400,26 @@ TEST_F(Shared, a_sender_that_is_gone_leaves_its_memory_until_the_release) {
 }
 
 // S-55
+TEST_F(Shared, what_nobody_has_yet_does_not_keep_a_sender_that_is_gone) {
+  attach_sender();
+  attach(kReader);
+  command(AddConsumer{kReader, 0, false, 1, true});
+  send({.level = Level::kAccepted});
+  send({.sequence = 2, .bytes = 50'000, .level = Level::kAccepted});
+  const ipc::Delivery first = receive(kReader);
+  command(RemoveChannel{kSender});
+  pass(kSecondNs);
+  EXPECT_FALSE(sender_gone());
+  worker.wake_channel(kReader);
+  release(kReader, first);
+  turn();
+  EXPECT_TRUE(sender_gone());
+  const ipc::Delivery second = receive(kReader);
+  EXPECT_FALSE(by_reference(second)) << "copied while it waited";
+  EXPECT_EQ(second.payload_bytes, 50'000U);
+}
+
+// S-55
 TEST_F(Shared, a_reader_that_dies_passes_it_on) {
   attach_sender();
   attach(kReader);
