@@ -96,7 +96,7 @@ void Inbound::turn_away(const Source& source, const wire::MessageHeader& header,
   const bool for_good = source.link_index != kNone && whole && header.level == Level::kNone;
   const NodeIndex node = node_of(source);
   say(source, header, whole, Ending::kFailed, reason);
-  if (for_good) elder_gone(node, id, predecessor);
+  if (for_good) passed_over(node, id, predecessor);
 }
 
 /// Index of the service that it is for, kMaxServices if nobody here ever named it.

@@ -41,6 +41,9 @@ class Inbound {
   /// This message of a node will not come (again): what waits for it waits for its predecessor
   /// instead.
   void elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor);
+  /// The same of one that came and found no room, whose sender takes it for delivered: others may
+  /// name it still.
+  void passed_over(NodeIndex node, const MessageId& id, std::uint64_t predecessor);
 
   /// Copy what is left of large local messages, one piece a turn.
   void copy_some();
@@ -78,6 +81,8 @@ class Inbound {
   enum class Elder : std::uint8_t { kUnknown, kComing, kOver };
   [[nodiscard]] Elder elder_of(const InMessage& message) const;
   void hold(std::uint32_t in);
+  /// What waits for `id` waits for this elder instead.
+  void retarget(const MessageId& id, std::uint64_t predecessor);
   void unlist(std::uint32_t in);
   void leave_hold(std::uint32_t in);
   void end_long_holds();

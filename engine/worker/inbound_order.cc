@@ -138,6 +138,20 @@ void Inbound::admit(std::uint32_t in) {
 
 void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
   if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
+  retarget(id, predecessor);
+}
+
+void Inbound::passed_over(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
+  MessageId elder = id;
+  elder.sequence = predecessor;
+  // While its own elder is still to come, what names it from now on may not pass that: it waits
+  // until its sender recalls it, and sends it again behind that elder.
+  if (predecessor != 0 && core_.windows.look(node, elder) == Seen::kNever)
+    return retarget(id, predecessor);
+  elder_gone(node, id, predecessor);
+}
+
+void Inbound::retarget(const MessageId& id, std::uint64_t predecessor) {
   // Who waited for it waits now for what it waited for itself.
   if (RW_MUTANT(62)) return;
   const std::uint64_t key = core_.identity_key(id);
@@ -190,7 +204,7 @@ void Inbound::send_back(std::uint32_t in) {
   const NodeIndex node = message.origin_node;
   finish(in, Ending::kFailed, Reason::kQueueFull);
   // At level none it does not come again: those behind it go on without it.
-  if (for_good) elder_gone(node, header.id, header.predecessor);
+  if (for_good) passed_over(node, header.id, header.predecessor);
 }
 
 }  // namespace ringwire::worker
