@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from world import World, await_true, build_folder, die_with_parent
+from world import World, await_true, build_folder, die_with_parent, needs
 
 NONE, ACCEPTED, PROCESSED = 1, 2, 3
 BYTES = 300_000
@@ -102,8 +102,8 @@ class Share(unittest.TestCase):
         self.assertEqual(reader.ask("look"), "a")
         reader.ask("release")
 
-    @unittest.skipUnless(os.geteuid() == 0, "becoming another user wants root")
     def test_a_copy_for_another_user(self):
+        needs(os.geteuid() == 0, "other_users", "becoming another user wants root")
         reader, sender = self.reader(self.NOBODY), self.actor()
         ticket = self.send(sender)
         self.assertEqual(reader.ask("receive"), f"copied {BYTES} a")
@@ -111,8 +111,8 @@ class Share(unittest.TestCase):
         self.assertEqual(reader.ask("look"), "a")
         reader.ask("release")
 
-    @unittest.skipUnless(os.geteuid() == 0, "becoming another user wants root")
     def test_two_programs_of_a_user_that_is_not_the_engines(self):
+        needs(os.geteuid() == 0, "other_users", "becoming another user wants root")
         reader, sender = self.reader(self.NOBODY), self.actor(self.NOBODY)
         self.send(sender)
         self.assertEqual(reader.ask("receive"), f"shared {BYTES} a")

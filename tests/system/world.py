@@ -11,14 +11,23 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import unittest
 from pathlib import Path
 
 # Generous: a busy machine is slow, and only a broken one lets a deadline pass.
 DEADLINE_S = 60
 
 PROGRAMS = ("ringwire", "ringwire-engine", "ringwire-demo")
+
+
+def needs(what, lane, reason):
+    """Skips the rest of a test here unless `what`, in the words that the count of lanes knows."""
+    if not what:
+        print(f"LANE {lane}: cannot run: {reason}", file=sys.stderr)
+        raise unittest.SkipTest(reason)
 
 
 def build_folder():

@@ -167,7 +167,8 @@ TEST_F(AttachLimits, requests_wait_until_answers_are_read_and_none_is_lost) {
 class AttachShares : public AttachLimits {
  public:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root: to act as another user";
+    if (::geteuid() != 0)
+      GTEST_SKIP() << "LANE other_users: cannot run: becoming another user wants root";
   }
 };
 
