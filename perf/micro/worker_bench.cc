@@ -56,7 +56,7 @@ void worker_idle_turn(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(worker.turn());
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(worker_idle_turn)->ArgName("attachments")->Arg(0)->Arg(1)->Arg(64)->Arg(500);
+BENCHMARK(worker_idle_turn)->ArgName("attachments")->Arg(0)->Arg(1)->Arg(64)->Arg(1'000);
 
 /// A program that sends to a service of its own, on the worker's thread.
 class LocalMessages {
