@@ -73,6 +73,8 @@ int ProgramChannel::take_messages(rw_message** messages, int max) {
 
 int ProgramChannel::receive(std::int64_t timeout_ns, rw_message** messages, int max) {
   TimeNs deadline = timeout_ns < 0 ? kNeverNs : 0;
+  // Also when messages are here already: what was done before need not wait until these are.
+  if (side_->queues != nullptr) side_->queues->flush();
   if (const int count = take_messages(messages, max); count > 0) return count;
   for (;;) {
     if (timeout_ns > 0 && deadline == 0) {

@@ -230,7 +230,7 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   }
   // A program that is awake begins with these while the turn goes on; flush() wakes one that is
   // not.
-  if (++channel.unshown >= kShownTogether) {
+  if (++channel.unshown >= kDeliveriesShownTogether) {
     channel.unshown = 0;
     channel.ipc->publish_deliveries(core_.config.index);
   }

@@ -34,7 +34,7 @@ class Groups;
 inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
 inline constexpr std::uint32_t kReleasesPerChannelTurn = 256;
 /// Deliveries of a channel that are made visible together before the turn ends.
-inline constexpr std::uint32_t kShownTogether = 16;
+inline constexpr std::uint32_t kDeliveriesShownTogether = 16;
 /// Of all channels together, unless that leaves some less than a few: half a millisecond.
 inline constexpr std::uint32_t kSubmissionsPerTurn = 4'096;
 inline constexpr std::uint32_t kLeastSubmissionsPerChannelTurn = 4;

@@ -86,6 +86,22 @@ TEST_F(RingwireBatch, keeps_releases_back_until_it_looks_for_more) {
   wait(ticket);
 }
 
+TEST_F(RingwireBatch, shows_releases_also_when_the_next_message_is_here_already) {
+  start();
+  rw_channel* batch = open_batch();
+  ASSERT_EQ(rw_serve(batch, nullptr), RW_OK) << rw_last_error();
+  ASSERT_TRUE(engine->wait_until_served());
+  send("k", "first");
+  send("k", "second");
+  ASSERT_TRUE(engine->wait_for_submissions(2));
+  rw_message* message = nullptr;
+  for (std::size_t count = 0; count < 2; ++count) {
+    ASSERT_EQ(rw_receive(batch, kLongNs, &message), RW_OK) << rw_last_error();
+    EXPECT_TRUE(engine->wait_until_released(count));
+    ASSERT_EQ(rw_release(batch, message, RW_DONE), RW_OK);
+  }
+}
+
 TEST_F(RingwireBatch, shows_what_it_kept_to_the_next_engine) {
   start();
   rw_channel* batch = open_batch();
