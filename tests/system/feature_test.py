@@ -120,7 +120,7 @@ class Programs(Cluster):
 
     def test_levels_below_processed_do_not_wait_for_the_program(self):
         stopped = self.world.serve("s1", "--sink", "--service", "stopped")
-        stopped.signal(signal.SIGSTOP)
+        stopped.stop()
         for level in ("none", "accepted"):
             sent = json.loads(self.send("--key", "k", "--ack", level, "--service", "stopped")
                               .stdout)["sends"][0]
@@ -173,7 +173,7 @@ class StoppedPrograms(Cluster):
 
     def test_what_it_holds_goes_to_another_and_its_late_release_is_refused(self):
         stopped = self.world.serve("s1", "--sink", "--service", "held")
-        stopped.signal(signal.SIGSTOP)
+        stopped.stop()
         sender = self.world.sender("c1", "--key", "k", "--service", "held",
                                    self.world.file("held.bin", 300_000))
         await_true(lambda: self.held_by(stopped) == 1, "the stopped program has it")

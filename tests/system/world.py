@@ -86,6 +86,15 @@ class Process:
     def signal(self, number):
         self.popen.send_signal(number)
 
+    def stop(self):
+        """SIGSTOP, and waits until every thread has stopped: a busy one runs on for a while."""
+        def stopped():
+            with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+                return all("State:\tT" in status.read_text() for status in
+                           Path(f"/proc/{self.popen.pid}/task").glob("*/status"))
+        self.signal(signal.SIGSTOP)
+        await_true(stopped, "every thread has stopped")
+
     def kill(self):
         if self.running():
             self.popen.send_signal(signal.SIGKILL)
