@@ -32,9 +32,16 @@ class ReceivedPackets {
   [[nodiscard]] std::uint64_t word_of(std::uint64_t number) const {
     return words_[(number / 64) % kWords];
   }
+  /// Of those that have arrived without a gap down from `high`, which has, the lowest; not below
+  /// `bottom`.
+  [[nodiscard]] std::uint64_t run_below(std::uint64_t high, std::uint64_t bottom) const;
+  [[nodiscard]] std::uint64_t bottom() const {
+    return largest_ > kReach ? largest_ - kReach + 1 : 1;
+  }
 
   std::array<std::uint64_t, kWords> words_{};
   std::uint64_t largest_ = 0;
+  std::uint64_t run_from_ = 1;  ///< from here to the newest all have arrived, as far as we remember
   TimeNs largest_at_ = 0;
 };
 

@@ -8,10 +8,7 @@
 namespace ringwire::transport {
 
 SentPackets::SentPackets(const ZeroedMemory& memory)
-    : packets_(kSentPackets, memory),
-      items_(kSentItems, memory),
-      outstanding_(kSentPackets / 64),
-      lost_(kSentPackets / 64) {}
+    : packets_(kSentPackets, memory), items_(kSentItems, memory) {}
 
 SentPacket& SentPackets::add(TimeNs now, std::uint32_t bytes) {
   RW_DCHECK(!full());
@@ -21,7 +18,7 @@ SentPacket& SentPackets::add(TimeNs now, std::uint32_t bytes) {
   packet.sent_at = now;
   packet.bytes = bytes;
   packet.first_item = packet_items_;
-  reset(lost_, next_);
+  forget_lost(next_);
   set(outstanding_, next_);
   bytes_in_flight_ += bytes;
   ++next_;
@@ -48,6 +45,9 @@ void SentPackets::on_sent_silent(TimeNs now) {
 }
 
 std::uint64_t SentPackets::find_open(std::uint64_t from, std::uint64_t to) const {
+  // Without a loss nothing before the oldest is open, and an acknowledgement repeats thousands of
+  // numbers that have long been known.
+  if (lost_count_ == 0) from = std::max(from, oldest_);
   if (next_ > kSentPackets) from = std::max(from, next_ - kSentPackets);
   to = std::min(to, next_ - 1);
   while (from <= to) {
@@ -81,6 +81,7 @@ void SentPackets::resolve_acked(std::uint64_t number) { resolve(number); }
 
 void SentPackets::resolve_lost(std::uint64_t number, bool timed_out) {
   packets_[number % kSentPackets].timed_out = timed_out;
+  lost_count_ += test(lost_, number) ? 0U : 1U;
   set(lost_, number);
   resolve(number);
 }

@@ -3,10 +3,10 @@
 // itself: the session asks and acts. One thread; hot.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/mutant.h"
 #include "base/time.h"
@@ -88,10 +88,14 @@ class SentPackets {
   void resolve_acked(std::uint64_t number);
   void resolve_lost(std::uint64_t number, bool timed_out);
   /// A packet that was declared lost arrived after all.
-  void forget_lost(std::uint64_t number) { reset(lost_, number); }
+  void forget_lost(std::uint64_t number) {
+    if (!test(lost_, number)) return;
+    reset(lost_, number);
+    --lost_count_;
+  }
 
  private:
-  using Bits = std::vector<std::uint64_t>;
+  using Bits = std::array<std::uint64_t, kSentPackets / 64>;
   static bool test(const Bits& bits, std::uint64_t number) {
     return (bits[number / 64 % bits.size()] >> (number % 64) & 1) != 0;
   }
@@ -106,8 +110,9 @@ class SentPackets {
 
   ZeroedArray<SentPacket> packets_;
   ZeroedArray<SentItem> items_;
-  Bits outstanding_;
-  Bits lost_;
+  Bits outstanding_{};
+  Bits lost_{};
+  std::uint32_t lost_count_ = 0;  ///< in lost_
   std::uint64_t next_ = 1;
   std::uint64_t oldest_ = 1;
   std::uint64_t next_item_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <vector>
 
 #include "base/random.h"
 
@@ -35,9 +36,37 @@ TEST(ReceivedPackets, judges_as_a_set_of_numbers_would) {
   }
 }
 
+/// What the twin would acknowledge.
+std::vector<wire::PacketRange> ranges_of(const std::set<std::uint64_t>& twin) {
+  const std::uint64_t newest = *twin.rbegin();
+  const std::uint64_t bottom = newest > 8'128 ? newest - 8'128 + 1 : 1;
+  std::vector<wire::PacketRange> ranges;
+  for (auto at = twin.rbegin(); at != twin.rend() && *at >= bottom; ++at) {
+    if (!ranges.empty() && ranges.back().low == *at + 1)
+      ranges.back().low = *at;
+    else
+      ranges.push_back({*at, *at});
+  }
+  if (ranges.size() > wire::kMaxAckRanges) ranges.resize(wire::kMaxAckRanges);
+  return ranges;
+}
+
+void expect_acknowledged(const ReceivedPackets& packets, const std::set<std::uint64_t>& twin) {
+  wire::AckItem ack;
+  packets.fill_ack(5'000'000, ack);
+  EXPECT_EQ(ack.delay_us, 5'000U);
+  const std::vector<wire::PacketRange> expected = ranges_of(twin);
+  ASSERT_EQ(ack.count, expected.size());
+  for (std::size_t index = 0; index < ack.count; ++index) {
+    ASSERT_EQ(ack.ranges[index].low, expected[index].low);
+    ASSERT_EQ(ack.ranges[index].high, expected[index].high);
+  }
+}
+
 // W-20, W-21: against the same twin
 TEST(ReceivedPackets, acknowledges_the_newest_ranges_of_the_window) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
     Random random(seed);
     ReceivedPackets packets;
     std::set<std::uint64_t> twin;
@@ -48,24 +77,35 @@ TEST(ReceivedPackets, acknowledges_the_newest_ranges_of_the_window) {
         packets.mark(number, 0);
         twin.insert(number);
       }
-    wire::AckItem ack;
-    packets.fill_ack(5'000'000, ack);
-    EXPECT_EQ(ack.delay_us, 5'000U);
+    ASSERT_NO_FATAL_FAILURE(expect_acknowledged(packets, twin));
+  }
+}
 
-    const std::uint64_t newest = *twin.rbegin();
-    const std::uint64_t bottom = newest > 8'128 ? newest - 8'128 + 1 : 1;
-    std::vector<wire::PacketRange> expected;
-    for (auto at = twin.rbegin(); at != twin.rend() && *at >= bottom; ++at) {
-      if (!expected.empty() && expected.back().low == *at + 1)
-        expected.back().low = *at;
-      else
-        expected.push_back({*at, *at});
-    }
-    if (expected.size() > wire::kMaxAckRanges) expected.resize(wire::kMaxAckRanges);
-    ASSERT_EQ(ack.count, expected.size()) << "seed " << seed;
-    for (std::size_t index = 0; index < ack.count; ++index) {
-      ASSERT_EQ(ack.ranges[index].low, expected[index].low) << "seed " << seed;
-      ASSERT_EQ(ack.ranges[index].high, expected[index].high) << "seed " << seed;
+// W-20, W-21: gaps open and close in front of, behind and within the newest range
+TEST(ReceivedPackets, acknowledges_what_came_out_of_order) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    ReceivedPackets packets;
+    std::set<std::uint64_t> twin;
+    const std::uint64_t late = random.chance(0.5) ? 8 : 300;
+    std::uint64_t next = random.chance(0.5) ? 1 : random.between(1, 20'000);
+    for (int round = 0; round < 400; ++round) {
+      std::vector<std::uint64_t> batch;
+      const std::uint64_t end = next + random.between(1, late);
+      for (; next < end; ++next)
+        if (!random.chance(0.01)) batch.push_back(next);
+      while (!batch.empty()) {
+        const std::size_t at = random.below(batch.size());
+        const std::uint64_t number = batch[at];
+        batch[at] = batch.back();
+        batch.pop_back();
+        if (packets.judge(number) != Verdict::kNew) continue;
+        packets.mark(number, 0);
+        twin.insert(number);
+        if (!random.chance(0.05)) continue;
+        ASSERT_NO_FATAL_FAILURE(expect_acknowledged(packets, twin));
+      }
     }
   }
 }
