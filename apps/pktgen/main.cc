@@ -9,12 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 
 #include "apps/cli/table.h"
+#include "apps/pktgen/echo.h"
 #include "apps/pktgen/generator.h"
 #include "apps/pktgen/live_table.h"
 #include "apps/pktgen/tally.h"
@@ -28,8 +27,6 @@ namespace {
 
 /// That the other side has to take the last packets.
 constexpr DurationNs kLingerNs = 200 * kMillisecondNs;
-/// Sources that echo answers at a time.
-constexpr std::size_t kMaxSources = 1'024;
 /// The sizes of RFC 2544 section 9.1 for Ethernet, and a jumbo frame.
 constexpr std::array<std::uint32_t, 8> kSizes = {64, 128, 256, 512, 1'024, 1'280, 1'518, 9'018};
 
@@ -176,57 +173,6 @@ int sink(Options& options) {
   }
   return 0;
 }
-
-/// Sends each packet back to where it came from.
-class Echo {
- public:
-  void answer(port::Port& port, std::span<const port::RxPacket> packets) {
-    std::array<port::TxPacket, port::kBurstPackets> answers;
-    const std::size_t room = port.tx_alloc(std::span(answers).first(packets.size()));
-    std::size_t count = 0;
-    for (const port::RxPacket& packet : packets.first(room)) {
-      const auto destination = destination_of(port, packet.source);
-      if (!destination) continue;
-      port::TxPacket& answer = answers[count++];
-      std::copy(packet.bytes.begin(), packet.bytes.end(), answer.data);
-      answer.bytes = static_cast<std::uint32_t>(packet.bytes.size());
-      answer.destination = *destination;
-    }
-    const std::size_t sent = port.tx_burst(std::span(answers).first(count));
-    port.flush();
-    port.tx_free(std::span(answers).subspan(sent, room - sent));
-    echoed_ += sent;
-    dropped_ += packets.size() - sent;
-  }
-  [[nodiscard]] std::uint64_t echoed() const { return echoed_; }
-  [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
-
- private:
-  std::optional<port::DestinationId> destination_of(port::Port& port, const Endpoint& source) {
-    // Packets of one source come in runs.
-    if (&port == last_port_ && source == last_source_) return last_;
-    const auto known = known_.find({&port, source});
-    port::DestinationId destination{};
-    if (known != known_.end()) {
-      destination = known->second;
-    } else {
-      if (known_.size() == kMaxSources || !port.open_destination(source, destination))
-        return std::nullopt;
-      known_.emplace(std::pair(&port, source), destination);
-    }
-    last_port_ = &port;
-    last_source_ = source;
-    last_ = destination;
-    return destination;
-  }
-
-  std::map<std::pair<port::Port*, Endpoint>, port::DestinationId> known_;
-  port::Port* last_port_ = nullptr;
-  Endpoint last_source_;
-  port::DestinationId last_{};
-  std::uint64_t echoed_ = 0;
-  std::uint64_t dropped_ = 0;
-};
 
 int echo(Options& options) {
   Wire wire(options.wire);
