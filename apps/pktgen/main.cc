@@ -8,25 +8,34 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "apps/cli/table.h"
+#include "apps/pktgen/control_connection.h"
 #include "apps/pktgen/echo.h"
 #include "apps/pktgen/generator.h"
 #include "apps/pktgen/live_table.h"
+#include "apps/pktgen/load_report.h"
+#include "apps/pktgen/message_load.h"
 #include "apps/pktgen/tally.h"
 #include "apps/pktgen/trial.h"
 #include "apps/pktgen/wire.h"
 #include "base/endpoint_text.h"
 #include "engine/node/clock.h"
+#include "engine/node/config_text.h"
+#include "engine/transport/limits.h"
 
 namespace ringwire::pktgen {
 namespace {
 
 /// That the other side has to take the last packets.
 constexpr DurationNs kLingerNs = 200 * kMillisecondNs;
+/// That messages may take to end when no more are sent: above what an engine keeps one for a
+/// program that is away, before it turns it away.
+constexpr DurationNs kDrainNs = 10 * kSecondNs;
 /// The sizes of RFC 2544 section 9.1 for Ethernet, and a jumbo frame.
 constexpr std::array<std::uint32_t, 8> kSizes = {64, 128, 256, 512, 1'024, 1'280, 1'518, 9'018};
 
@@ -45,6 +54,10 @@ struct Options {
   std::vector<std::uint32_t> sizes;
   SearchOptions search;
   double trial_s = 1;
+  std::string engine;
+  std::string name;
+  std::string level = "processed";
+  LoadOptions load;
   bool json = false;
 };
 
@@ -72,30 +85,39 @@ double rate_of(const Wire& wire, const Options& options, std::uint32_t frame_byt
   return options.percent / 100 * mbits * 1e6 / 8 / (frame_bytes + kWireGapBytes);
 }
 
-nlohmann::json latency_json(const cli::Histogram& latency) {
-  return {{"p50", latency.value_at(50'000)},
-          {"p90", latency.value_at(90'000)},
-          {"p99", latency.value_at(99'000)},
-          {"p99_9", latency.value_at(99'900)},
-          {"max", latency.max_value()}};
+/// The table of rates, each second, unless --json wants nothing beside its object.
+class Show {
+ public:
+  Show(Wire& wire, const Options& options, TimeNs now)
+      : table_(wire), next_ns_(options.json ? kNeverNs : now + kSecondNs) {}
+
+  void poll(TimeNs now) {
+    if (now < next_ns_) return;
+    next_ns_ = now + kSecondNs;
+    std::printf("%s%s", is_terminal_ ? "\033[H\033[J" : "", table_.render(now).c_str());
+    std::fflush(stdout);
+  }
+
+ private:
+  LiveTable table_;
+  TimeNs next_ns_;
+  bool is_terminal_ = ::isatty(STDOUT_FILENO) != 0;
+};
+
+TimeNs end_of(const Options& options, TimeNs begin) {
+  return options.seconds == 0 ? kNeverNs : begin + static_cast<TimeNs>(options.seconds * 1e9);
 }
 
-/// Calls `work(now)` over and over until the time is up or a signal comes; the table each second.
+/// Calls `work(now)` over and over until the time is up or a signal comes.
 template <typename Work>
 double run_for(Wire& wire, const Options& options, Work&& work) {
-  LiveTable table(wire);
-  const bool is_terminal = ::isatty(STDOUT_FILENO) != 0;
   const TimeNs begin = node::clock_now_ns();
-  const TimeNs end =
-      options.seconds == 0 ? kNeverNs : begin + static_cast<TimeNs>(options.seconds * 1e9);
-  TimeNs show_at = begin + kSecondNs;
+  const TimeNs end = end_of(options, begin);
+  Show show(wire, options, begin);
   TimeNs now = begin;
   for (; now < end && !stopped(); now = node::clock_now_ns()) {
     work(now);
-    if (now < show_at || options.json) continue;
-    show_at = now + kSecondNs;
-    std::printf("%s%s", is_terminal ? "\033[H\033[J" : "", table.render(now).c_str());
-    std::fflush(stdout);
+    show.poll(now);
   }
   return static_cast<double>(now - begin) * 1e-9;
 }
@@ -255,6 +277,69 @@ int search(Options& options) {
   return all_passed && !stopped() ? 0 : 1;
 }
 
+/// In short steps: the engine wants to hear of us meanwhile.
+void find_engine(Wire& wire, ControlConnection& control, std::chrono::nanoseconds patience) {
+  const Endpoint& remote = control.engine().data_endpoints.front();
+  const TimeNs give_up = node::clock_now_ns() + patience.count();
+  while (!wire.find(remote, std::chrono::milliseconds(50))) {
+    control.poll(node::clock_now_ns());
+    if (!control.ended().empty()) throw WireError{control.ended(), 1};
+    if (node::clock_now_ns() > give_up || stopped())
+      throw WireError{"nobody answers at the engine's data address " + endpoint_text(remote) +
+                          ": is this device on its link?",
+                      4};
+  }
+}
+
+int peer(Options& options) {
+  const auto engine = node::parse_host_port(options.engine);
+  if (!engine) throw WireError{"--engine: \"" + options.engine + "\" is no HOST:PORT", 2};
+  const auto patience = std::chrono::nanoseconds(static_cast<std::int64_t>(options.wait_s * 1e9));
+  Wire wire(options.wire);
+  if (wire.max_payload_bytes() < transport::kMinPacketBytes)
+    throw WireError{"engines want packets of at least " +
+                        std::to_string(transport::kMinPacketBytes) + " bytes: raise --mtu",
+                    2};
+  ControlOptions joining;
+  joining.engine = *engine;
+  joining.node_name = options.name.empty() ? "pktgen-" + std::to_string(::getpid()) : options.name;
+  for (const auto& port : wire.ports()) joining.data.push_back(port->local());
+  joining.max_packet_bytes = wire.max_payload_bytes();
+  joining.receive_queue_bytes = wire.ports().front()->receive_queue_bytes();
+  ControlConnection control(joining);
+  control.join(patience, stopped);
+  if (stopped()) return 1;
+  find_engine(wire, control, patience);
+  MessageLoad load(wire, control, control.round_trip_ns(), options.load);
+  const TimeNs begin = node::clock_now_ns();
+  const TimeNs end = end_of(options, begin);
+  TimeNs give_up = kNeverNs;
+  TimeNs now = begin;
+  Show show(wire, options, begin);
+  for (; !load.finished() && now < give_up; now = node::clock_now_ns()) {
+    if (give_up == kNeverNs && (now >= end || stopped())) {
+      load.stop();
+      give_up = now + kDrainNs;
+    }
+    control.poll(now);
+    load.poll(now);
+    show.poll(now);
+    if (load.broken() != 0 || !control.ended().empty()) break;
+  }
+  const DurationNs duration_ns = now - begin;
+  // The last replies are acknowledged yet.
+  for (const TimeNs until = now + kLingerNs; now < until; now = node::clock_now_ns())
+    load.poll(now);
+  if (load.broken() != 0)
+    std::fprintf(stderr, "ringwire-pktgen: a session broke: is the path's MTU below --mtu?\n");
+  else if (!control.ended().empty())
+    std::fprintf(stderr, "ringwire-pktgen: %s\n", control.ended().c_str());
+  control.leave();
+  const LoadReport report{control.engine().node_name, options.load, load, duration_ns};
+  std::printf("%s\n", options.json ? report.json().c_str() : report.text().c_str());
+  return load.done() != 0 && load.done() == load.sent() && load.damaged() == 0 ? 0 : 1;
+}
+
 void add_wire_options(CLI::App& app, Options& options) {
   app.add_option("--address", options.address, "ours, ADDRESS:PORT; queue i has PORT + i")
       ->required();
@@ -277,6 +362,29 @@ void add_generator_options(CLI::App& app, Options& options) {
   app.add_option("--flows", options.generator.flows_count, "numbered by themselves [1]")
       ->check(CLI::Range(1, static_cast<int>(kMaxFlows)));
   app.add_option("--wait", options.wait_s, "seconds for the other side to appear [20]")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void add_load_options(CLI::App& app, Options& options) {
+  app.add_option("--engine", options.engine, "HOST:PORT of its [node] control")->required();
+  app.add_option("--name", options.name, "our node name [pktgen-PID]");
+  app.add_option("--size", options.load.payload_bytes, "of a payload in bytes, KiB, MiB [64]")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1}, kMaxPayloadBytes));
+  app.add_option("--rate", options.load.messages_per_s, "messages/s [all that the window takes]")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--count", options.load.count, "messages [until the time is up]");
+  app.add_option("--window", options.load.window, "messages without an outcome [256]")
+      ->check(CLI::Range(1U, kMaxWindow));
+  app.add_option("--keys", options.load.keys, "that messages have in turn [1024]")
+      ->check(CLI::Range(1U, kMaxKeys));
+  CLI::Option* level =
+      app.add_option("--level", options.level, "none, accepted, processed [processed]")
+          ->check(CLI::IsMember({"none", "accepted", "processed"}));
+  app.add_flag("--call", options.load.call, "want a reply, which must be equal")->excludes(level);
+  app.add_flag("!--unordered", options.load.ordered, "messages may overtake others of their key");
+  app.add_option("--service", options.load.service, "[\"\"]");
+  app.add_option("--wait", options.wait_s, "seconds for the engine to appear [20]")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -323,12 +431,19 @@ int main(int count, char** given) {
       ->check(CLI::Range(0.0, 1.0));
   search_mode.add_option("--trial", options.trial_s, "seconds of each [1]")
       ->check(CLI::PositiveNumber);
+  CLI::App& peer_mode = *app.add_subcommand(
+      "peer", "load one engine with messages, as a slave node without programs");
+  add_wire_options(peer_mode, options);
+  add_load_options(peer_mode, options);
   try {
     std::reverse(own.begin(), own.end());
     app.parse(own);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  options.load.level = options.level == "none"       ? Level::kNone
+                       : options.level == "accepted" ? Level::kAccepted
+                                                     : Level::kProcessed;
   if (options.sizes.empty()) options.sizes.assign(kSizes.begin(), kSizes.end());
   for (const int signal : {SIGINT, SIGTERM}) ::signal(signal, [](int) { stop_asked = 1; });
   try {
@@ -342,6 +457,7 @@ int main(int count, char** given) {
     if (blast_mode.parsed()) return blast(options);
     if (sink_mode.parsed()) return sink(options);
     if (echo_mode.parsed()) return echo(options);
+    if (peer_mode.parsed()) return peer(options);
     return search(options);
   } catch (const WireError& error) {
     std::fprintf(stderr, "ringwire-pktgen: %s\n", error.text.c_str());

@@ -74,7 +74,9 @@ void Wire::open_socket(const WireOptions& options) {
   for (std::uint32_t queue = 0; queue < options.queues_count; ++queue) {
     port::SocketPortOptions wanted;
     wanted.bind = options.local;
-    wanted.bind.port = static_cast<std::uint16_t>(options.local.port + queue);
+    // Port 0: the kernel's choice for each.
+    if (wanted.bind.port != 0)
+      wanted.bind.port = static_cast<std::uint16_t>(options.local.port + queue);
     wanted.payload_bytes = 9'000 - 28;
     auto opened = port::SocketPort::open(wanted);
     if (!opened.ok()) throw wire_error(opened.error());

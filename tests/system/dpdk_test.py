@@ -202,6 +202,112 @@ class DpdkPktgen(unittest.TestCase):
                 self.assertIn(says, done.stderr.decode())
 
 
+class PktgenPeer(unittest.TestCase):
+    """The packet generator speaks as a peer: an engine is loaded with messages by packets alone."""
+
+    @staticmethod
+    def memif_words(world):
+        return [program("ringwire-pktgen"), *EAL, f"--file-prefix=rw{os.getpid()}gen",
+                f"--vdev=net_memif0,role=client,socket={world.memif},socket-abstract=no,"
+                "rsize=10,bsize=9216", "--", "peer", "--mtu", "9000",
+                "--address", "10.99.1.7:3300", "--engine", f"127.0.0.1:{world.ports['s1'][0]}"]
+
+    def load(self, command, code=0):
+        """What a run says at its end, and on standard error."""
+        done = subprocess.run([*command, "--json"], capture_output=True, check=False, timeout=120)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout) if done.stdout else None, done.stderr.decode()
+
+    def test_messages_over_memif_reach_programs_and_are_counted_by_outcome(self):
+        with MemifWorld(servers=1) as world:
+            world.start()
+            words = self.memif_words(world)
+            turned_away, _ = self.load([*words, "--count", "100", "--service", "none"], code=1)
+            self.assertEqual(turned_away["outcomes"], {"failed(no_consumer)": 100})
+            saving = world.serve("s1")
+            told, _ = self.load([*words, "--count", "400", "--keys", "400", "--size", "3000"])
+            self.assertEqual((told["sent"], told["outcomes"], told["without_outcome"]),
+                             (400, {"done": 400}, 0))
+            self.assertGreater(told["latency_ns"]["p50"], 0)
+            self.assertGreater(told["packets"]["sent"], 0)
+            # One file for each key, each with the payload's stamp in front.
+            saved = world.saved_contents()
+            self.assertEqual({(len(one), one[:8]) for one in saved}, {(3000, saved[0][:8])})
+            self.assertEqual(len(set(saved)), 400)
+            saving.kill()
+            world.serve("s1", "--echo")
+            for size, count in ((10, 3_000), (9_000, 500), (300_000, 40)):
+                with self.subTest(size):
+                    told, _ = self.load([*words, "--call", "--count", str(count), "--size",
+                                         str(size), "--window", "16", "--keys", "5"])
+                    self.assertEqual((told["outcomes"], told["damaged"], told["without_outcome"]),
+                                     ({"done": count}, 0, 0))
+            told, _ = self.load([*words, "--level", "none", "--rate", "5000", "--duration", "0.5"])
+            self.assertEqual(told["outcomes"], {"done": told["sent"]})
+            self.assertLessEqual(told["sent"], 2_501)
+            self.assertTrue(world.engines["s1"].running())
+
+    def test_all_workers_of_an_engine_are_loaded_from_all_queues(self):
+        with World(servers=1, slaves=0) as world:
+            world.start_engine("s1", "-o", "node.workers=2")
+            world.await_up("s1")
+            world.serve("s1", "--sink")
+            told, _ = self.load([program("ringwire-pktgen"), "peer", "--queues", "2", "--address",
+                                 "127.0.0.1:0", "--count", "20000", "--keys", "64", "--engine",
+                                 f"127.0.0.1:{world.ports['s1'][0]}"])
+            self.assertEqual(told["outcomes"], {"done": 20_000})
+            workers = world.status("s1")["workers"]
+            self.assertEqual(len(workers), 2)
+            for worker in workers:
+                # A worker without messages receives nothing.
+                self.assertGreater(worker["port"]["rx_packets"], 10, workers)
+
+    def test_an_engine_that_is_killed_leaves_messages_without_an_outcome(self):
+        with MemifWorld(servers=1) as world:
+            world.start()
+            world.serve("s1", "--sink")
+            log = world.folder / "told"
+            with open(log, "wb") as output, subprocess.Popen(
+                    [*self.memif_words(world), "--json", "--duration", "60"], stdout=output,
+                    stderr=subprocess.PIPE) as load:
+                try:
+                    await_true(lambda: world.status("s1")["messages"]["received"] > 1_000,
+                               "messages come")
+                    world.engines["s1"].kill()
+                    _, said = load.communicate(timeout=60)
+                finally:
+                    load.kill()
+            self.assertEqual(load.returncode, 1)
+            self.assertIn(b"closed the control connection", said)
+            told = json.loads(log.read_text())
+            self.assertEqual(sum(told["outcomes"].values()) + told["without_outcome"],
+                             told["sent"])
+            self.assertGreater(told["outcomes"]["done"], 1_000)
+
+    def test_what_is_wrong_is_said(self):
+        with World(servers=1, slaves=0) as world, socket.socket() as mute, \
+                socket.socket() as nobody:
+            world.start()
+            for door in (mute, nobody):
+                door.bind(("127.0.0.1", 0))
+            mute.listen()
+            engine = f"127.0.0.1:{world.ports['s1'][0]}"
+            empty = f"127.0.0.1:{nobody.getsockname()[1]}"
+            for words, code, says in (
+                    (("--engine", engine, "--name", "s1"), 1, '"s1" is in use'),
+                    (("--engine", empty, "--wait", "0.2"), 4, "Connection refused"),
+                    (("--engine", f"127.0.0.1:{mute.getsockname()[1]}", "--wait", "0.2"), 4,
+                     "accepted us"),
+                    (("--engine", "somewhere"), 2, "no HOST:PORT"),
+                    (("--engine", engine, "--size", "1GiB"), 2, "lower --window"),
+                    (("--engine", engine, "--call", "--level", "none"), 2, "excludes"),
+            ):
+                with self.subTest(says):
+                    _, said = self.load([program("ringwire-pktgen"), "peer", "--address",
+                                         "127.0.0.1:0", "--count", "1", *words], code)
+                    self.assertIn(says, said)
+
+
 class DpdkCluster(unittest.TestCase):
     """Two servers on DPDK ports and a slave on kernel sockets are one cluster, on one link."""
 

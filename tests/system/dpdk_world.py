@@ -119,10 +119,10 @@ class MixedWorld(World):
 
 class MemifWorld(World):
     """Two servers on the two ends of one net_memif pair: no root, no hugepages, no network. s1 has
-    the end that the other connects to."""
+    the end that the other connects to; where it is alone, somebody else may."""
 
-    def __init__(self):
-        super().__init__(servers=2, slaves=0)
+    def __init__(self, servers=2):
+        super().__init__(servers=servers, slaves=0)
 
     @property
     def memif(self):
