@@ -4,13 +4,14 @@
 
 #include <cstdint>
 
+#include "base/touched.h"
 #include "engine/worker/core.h"
 
 namespace ringwire::worker {
 
 class Channels {
  public:
-  explicit Channels(Core& core) : core_(core) { blocked_.reserve(kMaxChannels); }
+  explicit Channels(Core& core) : core_(core) { reserve_touched(blocked_, kMaxChannels); }
 
   void add(const AddChannel& command);
   void remove(const RemoveChannel& command);

@@ -1,5 +1,6 @@
 #include "engine/worker/core.h"
 
+#include "base/touched.h"
 #include "engine/worker/outbound.h"
 
 #include <utility>
@@ -27,7 +28,8 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       channels(kMaxChannels),
       nodes(ipc::kMaxNodes),
       next_own_file(kWorkerFileBase + config.index * kWorkerFileSpan) {
-  active.reserve(kMaxChannels);
+  reserve_touched(active, kMaxChannels);
+  reserve_touched(bell_changes, kMaxChannels);
   services.reserve(kMaxServices);
   services.emplace_back();  // 0 is the default service ""
 }

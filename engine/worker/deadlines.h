@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "base/touched.h"
 
 namespace ringwire::worker {
 
@@ -19,7 +20,12 @@ class Deadlines {
     std::uint32_t generation = 0;
   };
 
-  explicit Deadlines(std::size_t capacity) : capacity_(capacity) { heap_.reserve(capacity); }
+  explicit Deadlines(std::size_t capacity) : capacity_(capacity) {
+    reserve_touched(heap_, capacity);
+  }
+  [[nodiscard]] static constexpr std::uint64_t memory_bytes(std::uint64_t capacity) {
+    return capacity * sizeof(Entry);
+  }
 
   [[nodiscard]] bool full() const { return heap_.size() == capacity_; }
   [[nodiscard]] TimeNs next_ns() const { return heap_.empty() ? kNeverNs : heap_.front().at; }

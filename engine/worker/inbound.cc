@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/mutant.h"
+#include "base/touched.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/outbound.h"
@@ -15,7 +16,10 @@ bool handed_out(const InMessage& message) { return message.deliveries != 0; }
 
 }  // namespace
 
-Inbound::Inbound(Core& core) : core_(core) { copying_.reserve(core.config.in_messages); }
+Inbound::Inbound(Core& core) : core_(core) {
+  reserve_touched(copying_, core.config.in_messages);
+  reserve_touched(woken_, core.config.in_messages);
+}
 
 std::uint32_t Inbound::find_number(std::uint32_t link_index,
                                    transport::MessageNumber number) const {

@@ -2,8 +2,10 @@
 // way, single producer, single consumer (Boost.Lockfree; not on the path of messages). A full
 // mailbox refuses; the sender keeps the item and tries again on its next turn: nothing is dropped.
 //
-// Fields and order: boost::lockfree::spsc_queue publishes with release and consumes with acquire;
-// all that an item points to is written before it is pushed. Waking a sleeping receiver is the
+// Fields and order: an item lies in a slot of the box, so that neither end allocates. A slot
+// belongs to the sender while its index is in `free`, to the receiver while it is in `filled`;
+// boost::lockfree::spsc_queue publishes with release and consumes with acquire, so that the item
+// travels with the index. Waking a sleeping receiver is the
 // sender's business (an eventfd, see engine/node).
 //
 // SleepFlag tells senders of packets between workers whether the receiver must be woken:
@@ -16,7 +18,11 @@
 #include <atomic>
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <utility>
+
+#include "base/check.h"
 
 namespace ringwire::worker {
 
@@ -26,34 +32,43 @@ inline constexpr std::size_t kMailboxItems = 1'024;
 template <typename Item>
 class Mailbox {
  public:
-  Mailbox() = default;
-  ~Mailbox() {
-    Item item;
-    while (try_pop(item)) {
-    }
+  Mailbox() : slots_(std::make_unique<Item[]>(kMailboxItems)) {
+    for (std::uint32_t slot = 0; slot < kMailboxItems; ++slot) RW_CHECK(free_.push(slot));
   }
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
   /// False when full: the item is untouched.
   [[nodiscard]] bool try_push(Item& item) {
-    if (full()) return false;
-    // Boost 1.74's queue copies what it holds, and items own things: so they travel by pointer.
-    return queue_.push(new Item(std::move(item)));
+    std::uint32_t slot = 0;
+    if (!free_.pop(slot)) return false;
+    slots_[slot] = std::move(item);
+    RW_CHECK(filled_.push(slot));
+    return true;
   }
   [[nodiscard]] bool try_pop(Item& item) {
-    Item* taken = nullptr;
-    if (!queue_.pop(taken)) return false;
-    item = std::move(*taken);
-    delete taken;
+    std::uint32_t slot = 0;
+    if (!filled_.pop(slot)) return false;
+    item = std::exchange(slots_[slot], Item{});
+    RW_CHECK(free_.push(slot));
     return true;
   }
   /// The next try_push() will be refused. For the sender only.
-  [[nodiscard]] bool full() const { return queue_.write_available() == 0; }
-  [[nodiscard]] bool empty() const { return queue_.read_available() == 0; }
+  [[nodiscard]] bool full() const { return free_.read_available() == 0; }
+  [[nodiscard]] bool empty() const { return filled_.read_available() == 0; }
+
+  /// For the memory sum.
+  [[nodiscard]] static constexpr std::size_t memory_bytes() {
+    return kMailboxItems * sizeof(Item) + sizeof(Mailbox);
+  }
 
  private:
-  boost::lockfree::spsc_queue<Item*, boost::lockfree::capacity<kMailboxItems>> queue_;
+  using Indices =
+      boost::lockfree::spsc_queue<std::uint32_t, boost::lockfree::capacity<kMailboxItems>>;
+
+  Indices free_;
+  Indices filled_;
+  std::unique_ptr<Item[]> slots_;
 };
 
 class SleepFlag {

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "base/mutant.h"
+#include "base/touched.h"
 #include "engine/worker/inbound.h"
 
 namespace ringwire::worker {
 Outbound::Outbound(Core& core) : core_(core), random_cursor_(core.config.index) {
-  scratch_.reserve(core.config.out_messages);
-  lost_.reserve(core.config.out_messages);
+  reserve_touched(scratch_, core.config.out_messages);
+  reserve_touched(lost_, core.config.out_messages);
 }
 
 // ---- recalls ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 #include "base/mutant.h"
 #include "engine/worker/crossing.h"
+#include "engine/worker/deadlines.h"
 #include "engine/worker/worker_state.h"
 
 namespace ringwire::worker {
@@ -17,7 +18,9 @@ std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
          (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +
          Crossing::memory_bytes(config.worker_count) + kMaxChannels * sizeof(Channel) +
          HashIndex::memory_bytes(kMaxChannels) + most_notices_waiting(config) * sizeof(Notice) +
-         ipc::kMaxNodes * sizeof(Node) + HashIndex::memory_bytes(ipc::kMaxNodes * kMaxWorkers);
+         Deadlines::memory_bytes(2 * config.out_messages) + CommandBox::memory_bytes() +
+         NoticeBox::memory_bytes() + ipc::kMaxNodes * sizeof(Node) +
+         HashIndex::memory_bytes(ipc::kMaxNodes * kMaxWorkers);
 }
 
 Worker::Worker(const WorkerConfig& config, port::Port& port, CommandBox& commands,
