@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "ipc/extent_pool.h"
+#include "perf/load/trap.h"
 #include "ring/placement.h"
 
 namespace ringwire::load {
@@ -188,7 +189,9 @@ void LoadNode::obey() {
     } else if (const auto* large = std::get_if<worker::NeedLarge>(&notice)) {
       add_file(ipc::kLargeClass, large->bytes, large->request);
     } else if (const auto* back = std::get_if<worker::ReturnFile>(&notice)) {
-      files_.erase(back->file);
+      // Large files come back after seconds without use, which a slow machine has between two
+      // scenes; an engine's helper unmaps them.
+      if (!system_calls_forbidden()) files_.erase(back->file);
     } else if (auto* own = std::get_if<worker::OwnFile>(&notice)) {
       own_files_.push_back(std::move(own->memory));
     } else if (auto* taken = std::get_if<worker::SnapshotTaken>(&notice)) {

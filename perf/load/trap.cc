@@ -18,6 +18,7 @@
 namespace {
 
 std::uint64_t allocations = 0;
+bool forbidden = false;
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
   ++allocations;
@@ -74,6 +75,9 @@ void forbid_system_calls() {
   const sock_fprog filter{static_cast<unsigned short>(at), program.data()};
   RW_CHECK(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
   RW_CHECK(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+  forbidden = true;
 }
+
+bool system_calls_forbidden() { return forbidden; }
 
 }  // namespace ringwire::load

@@ -13,6 +13,8 @@ void keep_memory();
 /// with SIGSYS.
 void forbid_system_calls();
 
+[[nodiscard]] bool system_calls_forbidden();
+
 /// Calls of operator new in this process so far.
 [[nodiscard]] std::uint64_t allocations_count();
 
