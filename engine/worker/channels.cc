@@ -168,8 +168,12 @@ bool Channels::take_releases(ChannelIndex index) {
       ++core_.counters.bad_releases;  // released twice, redelivered meanwhile, or made up
       continue;
     }
-    core_.groups->on_release(in, static_cast<ipc::Verdict>(release.verdict),
-                             (release.flags & ipc::kReleaseReplied) != 0);
+    const auto verdict = static_cast<ipc::Verdict>(release.verdict);
+    if (core_.ins[in].unlisted && verdict == ipc::Verdict::kDone) {
+      core_.groups->release_unlisted(in);
+      continue;
+    }
+    core_.groups->on_release(in, verdict, (release.flags & ipc::kReleaseReplied) != 0);
   }
   if (count != 0) channel.ipc->publish_releases(core_.config.index);
   if (channel.ipc->violated()) violate(index);
@@ -191,19 +195,23 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   ++core_.counters.delivered;
   if (message.deliveries > 1) ++core_.counters.redelivered;
 
-  // Made here, then stored: the entry's lines are on their way from the program's core, and a load
-  // from them would wait for that.
+  // Made here, and stored word by word: the entry's lines are on their way from the program's core,
+  // and a load from them would wait for that; and copied as a whole, the token would be read in
+  // other pieces than it was written in.
   const wire::MessageHeader& header = message.header;
-  ipc::OriginToken origin{};
-  origin.attachment_high = header.id.attachment.high;
-  origin.attachment_low = header.id.attachment.low;
-  origin.sequence = header.id.sequence;
-  origin.node_incarnation = core_.config.incarnation_low;
-  origin.channel = header.id.channel;
-  origin.node = message.origin_node;
-  origin.flags = (header.flags & wire::kCall) != 0 ? 1 : 0;
-  origin.home_worker = message.origin_worker;
-  origin.seal = core_.origin_seal(origin);
+  const ipc::OriginToken origin{
+      .attachment_high = header.id.attachment.high,
+      .attachment_low = header.id.attachment.low,
+      .sequence = header.id.sequence,
+      .node_incarnation = core_.config.incarnation_low,
+      .channel = header.id.channel,
+      .node = message.origin_node,
+      .flags = (header.flags & wire::kCall) != 0 ? 1U : 0U,
+      .home_worker = message.origin_worker,
+      .reserved = 0,
+      .seal = 0,
+      .reserved2 = 0,
+  };
   const bool inside = message.extent.empty();
   entry->token = core_.delivery_token(in);
   entry->hash = header.hash;
@@ -220,7 +228,17 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   entry->kind = static_cast<std::uint8_t>(kind);
   entry->count = 0;
   entry->reserved = 0;
-  entry->origin = origin;
+  entry->origin.attachment_high = origin.attachment_high;
+  entry->origin.attachment_low = origin.attachment_low;
+  entry->origin.sequence = origin.sequence;
+  entry->origin.node_incarnation = origin.node_incarnation;
+  entry->origin.channel = origin.channel;
+  entry->origin.node = origin.node;
+  entry->origin.flags = origin.flags;
+  entry->origin.home_worker = origin.home_worker;
+  entry->origin.reserved = 0;
+  entry->origin.seal = core_.origin_seal(origin);
+  entry->origin.reserved2 = 0;
   if (inside)
     std::memcpy(entry->inline_bytes, message.bytes.data(),
                 message.key_bytes + static_cast<std::size_t>(header.payload_bytes));

@@ -137,6 +137,7 @@ struct Channel {
   std::uint32_t idle_turns = 0;
   std::uint32_t taken_removing = 0;  ///< submissions since its removal began
   std::uint32_t replied = 0;         ///< calls that are over, but still with a session
+  std::uint32_t unlisted = 0;        ///< of `outstanding`, what went the short way
   TimeNs orphans_until_ns = 0;       ///< removing: what waits then, waits no longer
   std::uint32_t lent = 0;            ///< sends that are over, but still read by reference
   std::uint64_t next_sequence = 1;

@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
+#include "engine/worker/outbound.h"
 
 namespace ringwire::worker {
 namespace {
@@ -44,6 +45,7 @@ void Groups::add_consumer(const AddConsumer& command) {
   free->prefetch = command.prefetch == 0
                        ? kDefaultPrefetch
                        : std::min(command.prefetch, channel.ipc->delivery_entries());
+  bind_unlisted(command.service);
   Group& group = groups_[command.service];
   const auto at = static_cast<std::uint32_t>(free - consumers_.begin());
   if (group.consumers.empty()) group.order_none = command.order_none;
@@ -51,6 +53,23 @@ void Groups::add_consumer(const AddConsumer& command) {
   group.consumers.push_back(at);
   if (command.share) ++group.sharing_count;
   channel.consumers.push_back(at);
+  keep_held(at);
+}
+
+/// What its program has still, from when it served before, is with this consumer.
+void Groups::keep_held(std::uint32_t at) {
+  Consumer& consumer = consumers_[at];
+  const Channel& channel = core_.channels[consumer.channel];
+  for (std::uint32_t in = channel.held.front(); in != kNone;
+       in = IndexList<InMessage>::next(core_.ins, in)) {
+    InMessage& message = core_.ins[in];
+    if (to_channel(message.header) || message.service != consumer.service) continue;
+    --consumers_[message.consumer].in_flight;
+    ++consumer.in_flight;
+    message.consumer = at;
+    const std::uint32_t key = message.bound ? key_index_.find(message.group_key) : kNone;
+    if (key != kNone) keys_[key].consumer = at;
+  }
 }
 
 void Groups::remove_consumer(const RemoveConsumer& command) {
@@ -91,6 +110,7 @@ void Groups::redeliver_held(ChannelIndex index, bool may_be_read) {
 }
 
 void Groups::end_consumer(std::uint32_t at) {
+  bind_unlisted(consumers_[at].service);
   Consumer& consumer = consumers_[at];
   Group& group = groups_[consumer.service];
   std::erase(group.consumers, at);
@@ -110,6 +130,9 @@ void Groups::end_consumer(std::uint32_t at) {
 
 void Groups::redeliver(std::uint32_t in) {
   InMessage& message = core_.ins[in];
+  if (message.unlisted) enlist(in);
+  // What went to an only consumer has none yet.
+  if (!message.bound) message.group_key = key_of(message.header.hash, message.service);
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
@@ -197,9 +220,9 @@ bool Groups::keyed(const InMessage& message) const {
   return (message.header.flags & wire::kBroadcast) == 0 || message.key_bytes != 0;
 }
 
-std::uint64_t Groups::key_of(const wire::MessageHeader& header, std::uint16_t service) const {
+std::uint64_t Groups::key_of(std::uint64_t hash, std::uint16_t service) const {
   // The secret goes in first, so that nobody can choose hashes that meet another service's keys.
-  return mix64(mix64(header.hash + core_.config.origin_secret[1]) ^ service);
+  return mix64(mix64(hash + core_.config.origin_secret[1]) ^ service);
 }
 
 bool Groups::has_room(const Consumer& consumer) const {
@@ -224,7 +247,7 @@ std::uint32_t Groups::pick(Group& group) {
 void Groups::enqueue(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   Group& group = groups_[message.service];
-  message.group_key = key_of(message.header, message.service);
+  message.group_key = key_of(message.header.hash, message.service);
   message.arrival = ++last_arrival_;
   // Of what may be dropped nobody waits for the credit: the next one comes, and pushes it out.
   if (group.consumers.empty() && core_.config.drop_oldest && message.header.level == Level::kNone)
@@ -261,21 +284,24 @@ void Groups::queue(std::uint32_t in, bool front) {
 void Groups::give(std::uint32_t in, std::uint32_t at) {
   InMessage& message = core_.ins[in];
   Consumer& consumer = consumers_[at];
-  if (keyed(message)) {
-    const std::uint64_t key = message.group_key;
-    std::uint32_t entry = key_index_.find(key);
-    if (entry == kNone) {
-      entry = keys_.take();
-      keys_[entry].consumer = at;
-      key_index_.put(key, entry);
-    }
-    ++keys_[entry].count;
-    message.bound = true;
-  }
+  bind(message, at);
   message.consumer = at;
   if (consumer.pending.empty() && has_room(consumer) && hand_out(in, at)) return;
   message.state = InState::kAtConsumer;
   consumer.pending.push_back(core_.ins, in);
+}
+
+void Groups::bind(InMessage& message, std::uint32_t at) {
+  if (!keyed(message)) return;
+  message.group_key = key_of(message.header.hash, message.service);
+  std::uint32_t entry = key_index_.find(message.group_key);
+  if (entry == kNone) {
+    entry = keys_.take();
+    keys_[entry].consumer = at;
+    key_index_.put(message.group_key, entry);
+  }
+  ++keys_[entry].count;
+  message.bound = true;
 }
 
 void Groups::unbind(InMessage& message) {

@@ -41,6 +41,18 @@ class Groups {
   }
 
   void enqueue(std::uint32_t in);
+
+  // --- the short way (short_way.cc) ---
+  /// Somebody serves it.
+  [[nodiscard]] bool served(std::uint16_t service) const {
+    return !groups_[service].consumers.empty();
+  }
+  /// enqueue() of an unlisted message.
+  void enqueue_unlisted(std::uint32_t in);
+  /// Its program has processed it.
+  void release_unlisted(std::uint32_t in);
+  /// It goes the long way from here on, and so does what its sender has under way besides.
+  void enlist(std::uint32_t in);
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.
   void forget(std::uint32_t in);
   void on_release(std::uint32_t in, ipc::Verdict verdict, bool replied);
@@ -99,14 +111,16 @@ class Groups {
   };
 
   [[nodiscard]] bool keyed(const InMessage& message) const;
-  [[nodiscard]] std::uint64_t key_of(const wire::MessageHeader& header,
-                                     std::uint16_t service) const;
+  [[nodiscard]] std::uint64_t key_of(std::uint64_t hash, std::uint16_t service) const;
   [[nodiscard]] bool has_room(const Consumer& consumer) const;
   [[nodiscard]] std::uint32_t pick(Group& group);
+  [[nodiscard]] std::uint32_t ready_alone(const Group& group) const;
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.
   void give(std::uint32_t in, std::uint32_t consumer);
   void queue(std::uint32_t in, bool front);
   void put_back(IndexList<InMessage>& list, std::uint32_t in);
+  /// Its key, if order binds it, stays with this consumer until unbind().
+  void bind(InMessage& message, std::uint32_t consumer);
   void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   [[nodiscard]] std::uint32_t first_to_drop(const IndexList<InMessage>& list) const;
@@ -114,6 +128,8 @@ class Groups {
   std::uint64_t move_some(std::uint32_t in, DomainIndex domain);
   [[nodiscard]] ipc::Extent room_to_move(DomainIndex domain, std::uint64_t bytes);
   void end_consumer(std::uint32_t at);
+  void keep_held(std::uint32_t at);
+  void bind_unlisted(std::uint16_t service);
   void redeliver_held(ChannelIndex index, bool may_be_read);
   void redeliver(std::uint32_t in);
 

@@ -286,6 +286,7 @@ void Inbound::return_credit(std::uint32_t in) {
 
 void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
   InMessage& message = core_.ins[in];
+  if (message.unlisted && !RW_MUTANT(130)) core_.groups->enlist(in);
   const MessageId id = message.header.id;
   if (message.state == InState::kHeld) leave_hold(in);
   if (message.state == InState::kQueued || message.state == InState::kAtConsumer)

@@ -31,6 +31,13 @@ class Inbound {
                 std::uint64_t bytes);
   void on_large_refused(std::uint64_t request, Reason reason);
 
+  /// A record for a message that comes the short way, in this service's share; kNone: no room.
+  [[nodiscard]] std::uint32_t take_record(std::uint16_t service, DomainIndex domain);
+  /// A message that came the short way was processed: tell its sender, and forget it.
+  void finish_unlisted(std::uint32_t in);
+  /// It enters the tables: others may ask for it from now on.
+  void enlist(std::uint32_t in);
+
   /// Tell the sender how it ended; the message itself stays until finish().
   void settle(std::uint32_t in, Ending ending, Reason reason);
   /// The message stays, but its sender is done with it: its credit goes back before its end.

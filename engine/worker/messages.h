@@ -48,6 +48,7 @@ struct OutMessage {
   bool counted = false;  ///< stands in WorkerCounters::taken (children and replies to it do not)
   bool maybe_handed = false;  ///< an earlier attempt may have reached a program
   bool share = false;         ///< may be read by reference
+  bool unlisted = false;      ///< went the short way, and is in no table (short_way.cc)
   std::uint16_t service = 0;
   std::uint16_t tried = 0;  ///< bit n: the slot's n-th replica (or the n-th member) turned it away
   ChannelIndex channel = 0;
@@ -123,6 +124,8 @@ struct InMessage {
   bool redelivered = false;
   bool order_none = false;
   bool bound = false;  ///< counts for its key's consumer
+  bool unlisted =
+      false;  ///< came the short way: in no table, its duplicate window does not know it
   std::uint16_t service = 0;
   std::uint32_t out = kNone;
   std::uint32_t out_generation = 0;

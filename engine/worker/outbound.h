@@ -3,7 +3,7 @@
 // outcomes. Order per (channel, service, key): a message is sent only to where its elder without an
 // outcome went, and names it as its predecessor; when an elder is recalled, those after it are
 // recalled too (G3). Taking, routing (with order) and outcomes have files of their own:
-// outbound_*.cc. Hot.
+// outbound_*.cc; and so has the short way of small messages within a node. Hot.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,9 @@ class Outbound {
   void on_result(std::uint32_t cookie, Ending ending, Reason reason);
   void on_sent(std::uint32_t cookie);
   void on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending, Reason reason);
+  /// What this channel sent the short way enters the tables, as if it had gone the long way: before
+  /// anything happens that needs to find it there.
+  void enlist(ChannelIndex index);
   /// The reply of a call was put into its channel's delivery queue: that is its outcome.
   void complete_call(std::uint32_t out);
   /// A message that was read from the payload of `out` is not any more.
@@ -60,12 +63,20 @@ class Outbound {
   enum class Taken : std::uint8_t { kTaken, kNoRoom, kBad, kWalked };
 
   Taken accept(ChannelIndex index, const ipc::Submission& submission);
+  bool take_short_way(ChannelIndex index, const ipc::Submission& submission);
+  [[nodiscard]] bool goes_here(const ipc::Submission& submission) const;
+  [[nodiscard]] bool behind_elder(const Channel& channel, ChannelIndex index,
+                                  const ipc::Submission& submission) const;
   [[nodiscard]] bool has_share(const Channel& channel, bool reply) const;
   bool fill(Channel& channel, const ipc::Submission& submission, OutMessage& message);
   Taken fan_out(ChannelIndex index, std::uint32_t parent);
   Taken cancel(ChannelIndex index, std::uint64_t sequence);
   void cancel_one(std::uint32_t out);
 
+  /// Names the chain of a channel's messages of this hash and service; never 0. `fixed_node`:
+  /// kNoNode unless it may go to that node only.
+  [[nodiscard]] std::uint64_t chain_key(ChannelIndex channel, std::uint64_t hash,
+                                        std::uint16_t service, NodeIndex fixed_node) const;
   void join_chain(std::uint32_t out);
   void leave_chain(std::uint32_t out);
 

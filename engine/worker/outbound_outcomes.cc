@@ -185,7 +185,7 @@ void Outbound::ended(std::uint32_t out, Ending ending, Reason reason) {
     ending = Ending::kUnknown;
   message.ending = ending;
   message.reason = reason;
-  const bool was_here = is_here(message) && message.chain_newer != kNone;
+  const bool was_here = message.chain_newer != kNone && is_here(message);
   const std::uint64_t elder = was_here ? predecessor_of(message) : 0;
   leave_chain(out);
   // Its local successors may be held for it.
@@ -309,8 +309,13 @@ void Outbound::free(std::uint32_t out) {
 /// Forget it as one of its channel's outstanding messages.
 void Outbound::leave_books(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
-  core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
-  core_.channels[message.channel].outstanding.remove(core_.outs, out);
+  Channel& channel = core_.channels[message.channel];
+  if (message.unlisted) {
+    --channel.unlisted;
+  } else {
+    core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
+  }
+  channel.outstanding.remove(core_.outs, out);
 }
 
 void Outbound::give_back(std::uint32_t out) {

@@ -7,16 +7,21 @@ namespace ringwire::worker {
 
 // ---- order --------------------------------------------------------------------------------------
 
+std::uint64_t Outbound::chain_key(ChannelIndex channel, std::uint64_t hash, std::uint16_t service,
+                                  NodeIndex fixed_node) const {
+  const std::uint64_t where = fixed_node == ipc::kNoNode ? 1 : fixed_node + 2ULL;
+  // The secret goes in first, so that no program can choose hashes that fall into another's chain.
+  return mix64(mix64(hash + core_.config.origin_secret[0]) ^
+               mix64((std::uint64_t{channel} << 32) + service + (where << 16))) |
+         1;
+}
+
 void Outbound::join_chain(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
   if ((message.header.flags & wire::kOrderNone) != 0) return;
   if (core_.view && core_.view->type == ring::ClusterType::kRandom && !fixed(message)) return;
-  const std::uint64_t where = fixed(message) ? message.fixed_node + 2ULL : 1;
-  // The secret goes in first, so that no program can choose hashes that fall into another's chain.
-  message.chain_key =
-      mix64(mix64(message.header.hash + core_.config.origin_secret[0]) ^
-            mix64((std::uint64_t{message.channel} << 32) + message.service + (where << 16))) |
-      1;
+  message.chain_key = chain_key(message.channel, message.header.hash, message.service,
+                                fixed(message) ? message.fixed_node : ipc::kNoNode);
   const std::uint32_t elder = core_.chain_tail.find(message.chain_key);
   if (elder != kNone && (core_.outs[elder].channel != message.channel ||
                          core_.outs[elder].service != message.service)) {

@@ -51,10 +51,13 @@ bool Outbound::take(ChannelIndex index) {
 Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& submission) {
   Channel& channel = core_.channels[index];
   if ((submission.flags & ipc::kSubmitCancel) != 0) {
+    enlist(index);
     return cancel(index, submission.sequence);
   }
   if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
     return Taken::kBad;
+  if (take_short_way(index, submission)) return Taken::kTaken;
+  enlist(index);
   if (!has_share(channel, (submission.flags & ipc::kSubmitReply) != 0)) return Taken::kNoRoom;
   const std::uint32_t out = core_.outs.take();
   if (out == kNone) return Taken::kNoRoom;

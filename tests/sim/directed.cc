@@ -471,7 +471,8 @@ std::vector<Directed> directed_worlds() {
       {"workers_answer_each_other", "programs of one node at home with different workers",
        workers_answer_each_other()},
   };
-  for (std::vector<Directed>& more : std::vector{control_worlds(), worker_worlds()})
+  for (std::vector<Directed>& more :
+       std::vector{control_worlds(), worker_worlds(), short_way_worlds()})
     std::move(more.begin(), more.end(), std::back_inserter(worlds));
   return worlds;
 }

@@ -20,5 +20,7 @@ struct Directed {
 [[nodiscard]] std::vector<Directed> control_worlds();
 /// Those among them that are about what a worker keeps of each peer.
 [[nodiscard]] std::vector<Directed> worker_worlds();
+/// Those among them in which messages go the short way within a node.
+[[nodiscard]] std::vector<Directed> short_way_worlds();
 
 }  // namespace ringwire::sim

@@ -145,6 +145,15 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {126, "gap_of_one_forgotten", "the packet above each gap's end is read as acknowledged"},
     {127, "grant_one_short", "a grant tells one fragment fewer than it gives"},
     {128, "smaller_size_unheard", "the packet size that the peer has found to pass is not heeded"},
+    {130, "short_way_ends_unlisted",
+     "what went the short way and fails is not made ordinary first"},
+    {131, "enlisted_without_order", "what went the short way is made ordinary, but not an elder"},
+    {132, "short_way_past_elders", "the short way is taken past an elder that is still under way"},
+    {133, "short_way_past_who_left",
+     "the short way is taken while a consumer that left holds messages"},
+    {134, "short_way_binds_nothing",
+     "keys that an only consumer has are not bound when others come"},
+    {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
 
 }  // namespace
