@@ -12,7 +12,8 @@ bool known_reason(std::uint8_t reason) { return reason <= kMaxReason; }
 
 }  // namespace
 
-void encode_ack(ByteWriter& writer, const AckItem& ack) {
+void encode_ack(ByteWriter& target, const AckItem& ack) {
+  ByteWriter writer = target;  // in registers
   type(writer, ItemType::kAck);
   writer.varint(ack.ranges[0].high);
   writer.varint(ack.delay_us);
@@ -23,14 +24,16 @@ void encode_ack(ByteWriter& writer, const AckItem& ack) {
     if (index > 0) writer.varint(ack.ranges[index - 1].low - range.high - 2);
     writer.varint(range.high - range.low);
   }
+  target = writer;
 }
 
-bool decode_ack(ByteReader& reader, AckItem& ack) {
+bool decode_ack(ByteReader& source, AckItem& ack) {
+  ByteReader reader = source;  // in registers
   std::uint64_t high = reader.varint();
   ack.delay_us = reader.varint();
   ack.count = reader.u8();
   if (ack.count == 0 || ack.count > kMaxAckRanges || high > kMaxPacketNumber) {
-    reader.fail();
+    source.fail();
     return false;
   }
   for (std::size_t index = 0; index < ack.count; ++index) {
@@ -38,18 +41,19 @@ bool decode_ack(ByteReader& reader, AckItem& ack) {
       const std::uint64_t gap = reader.varint();
       const std::uint64_t low = ack.ranges[index - 1].low;
       if (low < 2 || gap > low - 2) {
-        reader.fail();
+        source.fail();
         return false;
       }
       high = low - (RW_MUTANT(126) ? 1 : 2) - gap;
     }
     const std::uint64_t more = reader.varint();
     if (!reader.ok() || high == 0 || more >= high) {
-      reader.fail();
+      source.fail();
       return false;
     }
     ack.ranges[index] = {high - more, high};
   }
+  source = reader;
   return true;
 }
 
@@ -79,26 +83,30 @@ bool decode_credit(ByteReader& reader, CreditItem& credit) {
   return reader.ok();
 }
 
-void encode_result(ByteWriter& writer, const ResultItem& result) {
+void encode_result(ByteWriter& target, const ResultItem& result) {
+  ByteWriter writer = target;  // in registers
   type(writer, ItemType::kResult);
   writer.varint(result.number);
   writer.u8(static_cast<std::uint8_t>(static_cast<unsigned>(result.ending) |
                                       (result.settled ? 4U : 0U) | (result.released ? 8U : 0U)));
   writer.u8(static_cast<std::uint8_t>(result.reason));
+  target = writer;
 }
 
-bool decode_result(ByteReader& reader, ResultItem& result) {
+bool decode_result(ByteReader& source, ResultItem& result) {
+  ByteReader reader = source;  // in registers
   result.number = varint32(reader);
   const std::uint8_t code = reader.u8();
   const std::uint8_t reason = reader.u8();
   if (!reader.ok() || code > 15 || code < 4 || (code & 3) > 2 || !known_reason(reason)) {
-    reader.fail();
+    source.fail();
     return false;
   }
   result.ending = static_cast<Ending>(code & 3);
   result.settled = (code & 4) != 0;
   result.released = (code & 8) != 0;
   result.reason = static_cast<Reason>(reason);
+  source = reader;
   return true;
 }
 

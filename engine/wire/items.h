@@ -40,15 +40,15 @@ inline constexpr std::size_t kMaxAckRanges = 32;
 
 /// Both ends included.
 struct PacketRange {
-  std::uint64_t low = 0;
-  std::uint64_t high = 0;
+  std::uint64_t low;
+  std::uint64_t high;
 };
 
 /// Newest range first; ranges neither touch nor overlap.
 struct AckItem {
   std::uint64_t delay_us = 0;  ///< between the arrival of the newest packet and this item
   std::size_t count = 0;
-  std::array<PacketRange, kMaxAckRanges> ranges;
+  std::array<PacketRange, kMaxAckRanges> ranges;  ///< the first `count`; the rest is never written
 };
 
 struct GrantItem {

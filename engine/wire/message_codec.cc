@@ -13,12 +13,12 @@ constexpr unsigned kAllBits = (1U << 6) - 1;
 
 constexpr std::uint16_t kKnownFlags = (1U << 9) - 1;
 
-void encode_handle(ByteWriter& writer, const HandleUse& use) {
+inline void encode_handle(ByteWriter& writer, const HandleUse& use) {
   writer.varint(std::uint64_t{use.handle} << 1 | (use.define ? 1U : 0U));
 }
 
 // True when the full form follows.
-bool decode_handle(ByteReader& reader, HandleUse& use) {
+inline bool decode_handle(ByteReader& reader, HandleUse& use) {
   const std::uint64_t value = reader.varint();
   if (value > 0x1'ffff'ffffU || value == 1) {
     reader.fail();
@@ -29,7 +29,7 @@ bool decode_handle(ByteReader& reader, HandleUse& use) {
   return use.define || use.handle == 0;
 }
 
-void encode_attachment(ByteWriter& writer, const HandleUse& use, const Id128& id) {
+inline void encode_attachment(ByteWriter& writer, const HandleUse& use, const Id128& id) {
   encode_handle(writer, use);
   if (use.define || use.handle == 0) {
     writer.u64(id.high);
@@ -37,7 +37,7 @@ void encode_attachment(ByteWriter& writer, const HandleUse& use, const Id128& id
   }
 }
 
-void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
+inline void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
   if (!decode_handle(reader, use)) return;
   id.high = reader.u64();
   id.low = reader.u64();
@@ -77,8 +77,9 @@ std::size_t message_bytes(std::uint32_t number, const MessageHeader& header,
   return bytes;
 }
 
-void encode_message(ByteWriter& writer, ItemType type, std::uint32_t number,
+void encode_message(ByteWriter& target, ItemType type, std::uint32_t number,
                     const MessageHeader& header, const MessageHandles& handles) {
+  ByteWriter writer = target;  // in registers
   const bool reply = has_reply_to(header);
   writer.u8(static_cast<std::uint8_t>(type));
   writer.varint(number);
@@ -108,9 +109,11 @@ void encode_message(ByteWriter& writer, ItemType type, std::uint32_t number,
   }
   writer.varint(header.key.size());
   writer.bytes(header.key);
+  target = writer;
 }
 
-bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& header) {
+bool decode_message(ByteReader& source, DecodedMessage& message, MessageHeader& header) {
+  ByteReader reader = source;  // in registers
   message.number = varint32(reader);
   const unsigned bits = reader.u8();
   const std::uint64_t flags = reader.varint();
@@ -152,6 +155,7 @@ bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& 
   const std::uint64_t key_bytes = reader.varint();
   if (key_bytes > kMaxKeyBytes) reader.fail();
   header.key = reader.view(reader.ok() ? static_cast<std::size_t>(key_bytes) : 0);
+  source = reader;
   return reader.ok();
 }
 
