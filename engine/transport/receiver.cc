@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <memory>
 
 #include "base/check.h"
 #include "base/mutant.h"
@@ -82,7 +83,7 @@ ItemVerdict Receiver::on_message(ItemType type, ByteReader& reader, EventBatch& 
     return ItemVerdict::kViolation;  // W-11: not released yet
   }
   unlist_result(index_of(slot));
-  slot = Slot{};
+  std::construct_at(&slot);
   slot.generation = generation;
   slot.payload_bytes = header.payload_bytes;
   slot.level = header.level;
@@ -208,6 +209,7 @@ ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
   Event& event = events.add();
   event.kind = EventKind::kWithdrawn;
   event.number = static_cast<MessageNumber>(number);
+  event.cookie = slot.tag;
   return ItemVerdict::kOk;
 }
 
@@ -255,6 +257,7 @@ void Receiver::commit(std::uint32_t number, std::uint64_t fragment, EventBatch& 
   Event& event = events.add();
   event.kind = EventKind::kComplete;
   event.number = static_cast<MessageNumber>(number);
+  event.cookie = slot.tag;
   // At level none arrival is the end; nobody settles it (W-19).
   if (slot.level == Level::kNone) settle(number, Ending::kDone, Reason::kNone);
 }
@@ -277,6 +280,10 @@ void Receiver::accept(std::uint32_t number, std::byte* extent) {
   slot->phase = Phase::kReceiving;
   if (slot->announced) update_grant(*slot);
   if (RW_MUTANT(55)) slot->arrived |= 1;
+}
+
+void Receiver::tag(std::uint32_t number, std::uint32_t cookie) {
+  if (Slot* slot = find(number); slot != nullptr) slot->tag = cookie;
 }
 
 void Receiver::settle(std::uint32_t number, Ending ending, Reason reason) {

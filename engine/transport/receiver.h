@@ -47,6 +47,7 @@ class Receiver {
 
   // --- the user's calls (session.h says what they mean) ---
   void accept(std::uint32_t number, std::byte* extent);
+  void tag(std::uint32_t number, std::uint32_t cookie);
   void settle(std::uint32_t number, Ending ending, Reason reason);
   void release(std::uint32_t number);
 
@@ -62,9 +63,10 @@ class Receiver {
   }
   /// Items that somebody waits for. The results of replies, and those that say that a reply
   /// follows, only free slots: they may ride with the next packet.
-  [[nodiscard]] bool has_urgent_items() const {
-    return urgent_results_ != 0 || !grants_.empty() || credits_ != 0;
-  }
+  [[nodiscard]] bool has_urgent_items() const { return urgent_results_ != 0 || has_permits(); }
+  /// Grants and credits.
+  [[nodiscard]] bool has_permits() const { return !grants_.empty() || credits_ != 0; }
+  [[nodiscard]] std::uint32_t urgent_results() const { return urgent_results_; }
   /// Write results, grants and credits while they fit, at most `max_items`.
   std::size_t write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items);
 
@@ -93,13 +95,15 @@ class Receiver {
     Level level{};
     Ending ending{};
     Reason reason{};
-    bool announced = false;
-    bool reply = false;
-    bool withdrawn = false;
-    bool settled = false;
-    bool result_urgent = false;  ///< stands in the list of results, and somebody waits for it
-    bool result_acked = true;    ///< the newest state of the result needs no repeating
+    bool announced : 1 = false;
+    bool reply : 1 = false;
+    bool withdrawn : 1 = false;
+    bool settled : 1 = false;
+    bool result_urgent : 1 = false;  ///< stands in the list of results, and somebody waits for it
+    bool result_acked : 1 = true;    ///< the newest state of the result needs no repeating
+    std::uint32_t tag = Session::kNoTag;
   };
+  static_assert(sizeof(Slot) == 64);  // one cache line a message
   /// Of an announced message: what has arrived beyond the first gap, and what was granted.
   struct Window {
     std::array<std::uint64_t, kGrantWindowFragments / 64> bits{};

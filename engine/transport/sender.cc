@@ -1,6 +1,7 @@
 #include "engine/transport/sender.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "base/check.h"
 #include "base/mutant.h"
@@ -39,8 +40,8 @@ std::size_t Sender::largest_header_bytes(const wire::MessageHeader& header) {
   return wire::message_bytes(0xffff'ffff, header, {kLongest, {kServiceClasses, true}, kLongest});
 }
 
-SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) {
-  const wire::MessageHeader& header = message.header;
+SendVerdict Sender::send(const wire::MessageHeader& header, const std::byte* payload,
+                         std::uint32_t cookie, MessageNumber& number) {
   const bool valid = wire::valid_header(header);
   // The exact length of the header is computed only where the bound does not fit.
   const std::size_t bound_bytes = wire::max_message_bytes(header);
@@ -77,11 +78,11 @@ SendVerdict Sender::send(const OutgoingMessage& message, MessageNumber& number) 
       slot.sent || slot.generation == 0
           ? numbers_.next_generation(slot.generation - (RW_MUTANT(27) ? 1 : 0))
           : slot.generation;
-  slot = Slot{};
+  std::construct_at(&slot);
   slot.generation = generation;
   slot.header = header;
-  slot.payload = message.payload;
-  slot.cookie = message.cookie;
+  slot.payload = payload;
+  slot.cookie = cookie;
   slot.active = true;
   slot.announced = announced;
   slot.reply = reply;

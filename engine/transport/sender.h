@@ -23,7 +23,8 @@ class Sender {
   [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t message_slots);
 
   // --- the user's calls (session.h says what they mean) ---
-  [[nodiscard]] SendVerdict send(const OutgoingMessage& message, MessageNumber& number);
+  [[nodiscard]] SendVerdict send(const wire::MessageHeader& header, const std::byte* payload,
+                                 std::uint32_t cookie, MessageNumber& number);
   void withdraw(std::uint32_t number);
   [[nodiscard]] std::uint32_t messages_open() const { return open_; }
 

@@ -85,8 +85,10 @@ std::uint64_t Session::memory_bytes(std::uint32_t message_slots) {
          SentPackets::memory_bytes();
 }
 
-SendVerdict Session::send(const OutgoingMessage& message, MessageNumber& number) {
-  return state_->closed ? SendVerdict::kClosed : state_->sender.send(message, number);
+SendVerdict Session::send(const wire::MessageHeader& header, const std::byte* payload,
+                          std::uint32_t cookie, MessageNumber& number) {
+  return state_->closed ? SendVerdict::kClosed
+                        : state_->sender.send(header, payload, cookie, number);
 }
 
 void Session::withdraw(MessageNumber number) { state_->sender.withdraw(raw(number)); }
@@ -99,6 +101,10 @@ bool Session::on_packet(TimeNs now, std::span<const std::byte> packet, EventBatc
 
 void Session::accept(MessageNumber number, std::byte* extent) {
   state_->receiver.accept(raw(number), extent);
+}
+
+void Session::tag(MessageNumber number, std::uint32_t cookie) {
+  state_->receiver.tag(raw(number), cookie);
 }
 
 void Session::refuse(MessageNumber number, Reason reason) {

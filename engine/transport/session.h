@@ -82,7 +82,7 @@ struct Event {
   Reason reason{};             ///< kResult
   bool announced = false;      ///< kOpen: no byte flows before accept(); may wait
   MessageNumber number{};      ///< kMessage, kOpen, kComplete, kWithdrawn
-  std::uint32_t cookie = 0;    ///< kResult, kSent
+  std::uint32_t cookie = 0;    ///< kResult, kSent; kComplete, kWithdrawn: see tag()
   wire::MessageHeader header;  ///< kMessage, kOpen; spans point into the packet or the session
   std::span<const std::byte> payload;  ///< kMessage
 };
@@ -95,11 +95,7 @@ class EventBatch {
   void clear() { count_ = 0; }
   [[nodiscard]] bool full() const { return count_ == kMaxEvents; }
   /// Appends a default event to be filled in. Only when !full().
-  Event& add() {
-    Event& event = events_[count_++];
-    event = Event{};
-    return event;
-  }
+  Event& add() { return *std::construct_at(&events_[count_++]); }
   /// Takes the newest event back.
   void drop_last() { --count_; }
   [[nodiscard]] std::size_t size() const { return count_; }
@@ -146,7 +142,12 @@ class Session {
   /// Offer a message. kTaken: it will end in exactly one kResult (or kSent for Level::kNone).
   /// Replies (MessageFlag::kReply) need no service credit: their room was reserved with the
   /// request.
-  [[nodiscard]] SendVerdict send(const OutgoingMessage& message, MessageNumber& number);
+  [[nodiscard]] SendVerdict send(const OutgoingMessage& message, MessageNumber& number) {
+    return send(message.header, message.payload, message.cookie, number);
+  }
+  /// The same of its parts.
+  [[nodiscard]] SendVerdict send(const wire::MessageHeader& header, const std::byte* payload,
+                                 std::uint32_t cookie, MessageNumber& number);
 
   /// Stop sending a message and never read its payload or key again. The peer is told; one kResult
   /// with the same cookie still follows (kFailed/kCancelled when it provably reached no program).
@@ -162,6 +163,9 @@ class Session {
 
   /// Give an opened message its extent: header.payload_bytes bytes, writable until release().
   void accept(MessageNumber number, std::byte* extent);
+  /// What kComplete and kWithdrawn of a received message bring back as their cookie; kNoTag before.
+  void tag(MessageNumber number, std::uint32_t cookie);
+  static constexpr std::uint32_t kNoTag = 0xffff'ffff;
   /// Turn an opened message away; ends it at the sender as kFailed with this reason. Its slot is
   /// released.
   void refuse(MessageNumber number, Reason reason);

@@ -20,7 +20,6 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       chain_tail(config.out_messages),
       in_by_identity(config.in_messages),
       held_by_predecessor(config.in_messages),
-      in_by_number(config.in_messages),
       link_by_connection(ipc::kMaxNodes * kMaxWorkers),
       channel_by_identity(kMaxChannels),
       windows(config.duplicate_windows, table_seed),

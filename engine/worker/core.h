@@ -169,7 +169,6 @@ struct Core {
   HashIndex chain_tail;           ///< (channel, key) -> newest OutMessage without an outcome
   HashIndex in_by_identity;       ///< message identity -> the copy that counts, until it ended
   HashIndex held_by_predecessor;  ///< identity of the predecessor -> InMessage that waits for it
-  HashIndex in_by_number;         ///< (link, message number) -> InMessage
   HashIndex link_by_connection;
   HashIndex channel_by_identity;  ///< (attachment, number) -> Channel
   DuplicateWindows windows;
@@ -223,10 +222,6 @@ struct Core {
   }
   [[nodiscard]] std::uint64_t identity_key(const MessageId& id) const {
     return seeded_hash(table_seed, id.attachment.high, id.attachment.low, id.channel, id.sequence);
-  }
-  [[nodiscard]] std::uint64_t number_key(std::uint32_t link,
-                                         transport::MessageNumber number) const {
-    return seeded_hash(table_seed, link, number);
   }
   [[nodiscard]] std::uint64_t channel_key(const Id128& attachment, std::uint32_t number) const {
     return seeded_hash(table_seed, attachment.high, attachment.low, number);

@@ -50,6 +50,15 @@ std::uint32_t DuplicateWindows::richest(std::uint32_t asking) const {
 }
 
 DuplicateWindows::Window& DuplicateWindows::window_of(std::uint32_t node, const MessageId& id) {
+  // Mostly the one of the message before.
+  if (last_ != kNone && of_node_[node].back() == last_ && windows_[last_].is_of(node, id))
+      [[likely]]
+    return windows_[last_];
+  return other_window_of(node, id);
+}
+
+DuplicateWindows::Window& DuplicateWindows::other_window_of(std::uint32_t node,
+                                                            const MessageId& id) {
   std::uint32_t at = find(node, id);
   if (at != kNone && windows_[at].is_of(node, id)) {
     IndexList<Window>& list = of_node_[node];
@@ -99,10 +108,12 @@ void DuplicateWindows::mark(std::uint32_t node, const MessageId& id, Seen seen) 
   Window& window = window_of(node, id);
   if (id.sequence > window.highest) {
     // What the window passes over is forgotten before its cells serve newer numbers.
-    if (id.sequence - window.highest >= kWindow) {
+    // The next number's own cell is written below.
+    const std::uint64_t passed = id.sequence - window.highest;
+    if (passed >= kWindow) {
       window.bits.fill(0);
-    } else {
-      if (!RW_MUTANT(57)) forget(window, window.highest + 1, id.sequence - window.highest);
+    } else if (passed > 1) {
+      if (!RW_MUTANT(57)) forget(window, window.highest + 1, passed);
     }
     window.highest = id.sequence;
   } else if (window.highest - id.sequence >= kWindow) {

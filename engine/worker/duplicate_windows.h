@@ -59,6 +59,7 @@ class DuplicateWindows {
 
   [[nodiscard]] std::uint64_t key_of(std::uint32_t node, const MessageId& id) const;
   [[nodiscard]] Window& window_of(std::uint32_t node, const MessageId& id);
+  [[nodiscard]] Window& other_window_of(std::uint32_t node, const MessageId& id);
   /// Index of the channel's window, or of another's with the same 64-bit key, or kNone.
   [[nodiscard]] std::uint32_t find(std::uint32_t node, const MessageId& id) const;
   void give_up(std::uint32_t at);

@@ -21,12 +21,14 @@ Inbound::Inbound(Core& core) : core_(core) {
   reserve_touched(woken_, core.config.in_messages);
 }
 
-std::uint32_t Inbound::find_number(std::uint32_t link_index,
-                                   transport::MessageNumber number) const {
-  const std::uint32_t in = core_.in_by_number.find(core_.number_key(link_index, number));
-  if (in == kNone) return kNone;
+/// The message that a session speaks of; kNone when that is over here.
+std::uint32_t Inbound::find_tagged(std::uint32_t link_index, const transport::Event& event) const {
+  const std::uint32_t in = event.cookie;
+  if (in == transport::Session::kNoTag) return kNone;
   const InMessage& message = core_.ins[in];
-  return message.link_index == link_index && message.number == number ? in : kNone;
+  const bool same = message.state != InState::kFree && !message.local &&
+                    message.link_index == link_index && message.number == event.number;
+  return same ? in : kNone;
 }
 
 std::uint32_t Inbound::find(const MessageId& id, std::uint64_t key) const {
@@ -50,12 +52,12 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
         on_message({link_index, event.number, kNone}, event.header, nullptr, false);
         break;
       case EventKind::kComplete:
-        if (const std::uint32_t in = find_number(link_index, event.number);
+        if (const std::uint32_t in = find_tagged(link_index, event);
             in != kNone && core_.ins[in].state == InState::kReceiving)
           on_whole(in);
         break;
       case EventKind::kWithdrawn:
-        if (const std::uint32_t in = find_number(link_index, event.number); in != kNone) {
+        if (const std::uint32_t in = find_tagged(link_index, event); in != kNone) {
           const InMessage& message = core_.ins[in];
           if ((!handed_out(message) || RW_MUTANT(71)) && !message.settled)
             finish(in, Ending::kFailed, Reason::kCancelled);
@@ -216,7 +218,7 @@ void Inbound::attach_source(std::uint32_t in, const Source& source) {
   message.link_epoch = link.session_epoch;
   message.origin_node = link.node;
   message.origin_worker = static_cast<std::uint16_t>(link.remote_worker);
-  core_.in_by_number.put(core_.number_key(source.link_index, source.number), in);
+  link.session->tag(source.number, in);
 }
 
 void Inbound::detach_source(std::uint32_t in) {
@@ -226,9 +228,6 @@ void Inbound::detach_source(std::uint32_t in) {
         core_.outs[message.out].local_in == in)
       core_.outs[message.out].local_in = kNone;
     message.out = kNone;
-  } else if (message.link_index != kNone) {
-    const std::uint64_t key = core_.number_key(message.link_index, message.number);
-    if (core_.in_by_number.find(key) == in) core_.in_by_number.erase(key);
   }
   message.local = false;
   message.link_index = kNone;

@@ -104,8 +104,8 @@ class Inbound {
                                          const wire::MessageHeader& header) const;
   /// `key`: core_.identity_key(id).
   [[nodiscard]] std::uint32_t find(const MessageId& id, std::uint64_t key) const;
-  [[nodiscard]] std::uint32_t find_number(std::uint32_t link_index,
-                                          transport::MessageNumber number) const;
+  [[nodiscard]] std::uint32_t find_tagged(std::uint32_t link_index,
+                                          const transport::Event& event) const;
 
   Core& core_;
   std::uint32_t large_waiting_ = 0;                   ///< NeedLarge under way

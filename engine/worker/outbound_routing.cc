@@ -1,5 +1,7 @@
 #include "engine/worker/outbound.h"
 
+#include <bit>
+
 #include "base/mutant.h"
 #include "engine/worker/inbound.h"
 
@@ -182,9 +184,10 @@ void Outbound::pump() {
     if (link.waiting_services == 0 || link.session == nullptr) continue;
     std::uint64_t blocked = 0;
     while ((link.waiting_services & ~blocked) != 0) {
-      std::uint32_t service = link.next_service;
-      while (((link.waiting_services & ~blocked) >> service & 1) == 0)
-        service = (service + 1) % kMaxServices;
+      const std::uint64_t ready =
+          std::rotr(link.waiting_services & ~blocked, static_cast<int>(link.next_service));
+      const std::uint32_t service =
+          (link.next_service + static_cast<std::uint32_t>(std::countr_zero(ready))) % kMaxServices;
       if (!pump_one(at, service)) blocked |= std::uint64_t{1} << service;
       if (link.queue[service].empty()) link.waiting_services &= ~(std::uint64_t{1} << service);
       link.next_service = (service + 1) % kMaxServices;
@@ -231,12 +234,9 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
     if (cookie == kNone) return false;
     message.header.predecessor = predecessor_of(message);
     message.named_predecessor = message.header.predecessor;
-    transport::OutgoingMessage outgoing;
-    outgoing.header = message.header;
-    outgoing.payload = message.payload;
-    outgoing.cookie = cookie;
     transport::MessageNumber number{};
-    const transport::SendVerdict verdict = link.session->send(outgoing, number);
+    const transport::SendVerdict verdict =
+        link.session->send(message.header, message.payload, cookie, number);
     if (verdict != transport::SendVerdict::kTaken) {
       core_.flights.give_back(cookie);
       return false;

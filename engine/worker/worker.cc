@@ -13,7 +13,7 @@ namespace ringwire::worker {
 std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
   return config.out_messages * (sizeof(OutMessage) + 2 * sizeof(Flight)) +
          2 * HashIndex::memory_bytes(config.out_messages) + config.in_messages * sizeof(InMessage) +
-         4 * HashIndex::memory_bytes(config.in_messages) +
+         3 * HashIndex::memory_bytes(config.in_messages) +
          DuplicateWindows::memory_bytes(config.duplicate_windows) +
          (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +
          Crossing::memory_bytes(config.worker_count) + kMaxChannels * sizeof(Channel) +
