@@ -69,17 +69,20 @@ bool Congestion::end_round(std::uint64_t next_number, DurationNs minimum_rtt_ns)
     if (++calm_rounds_ > kCalmRounds) step = std::max(step, window_bytes_ / 16);
     window_bytes_ = std::min(window_bytes_ + step, limit_bytes_);
   }
-  if (measured) set_pace(rtt_ns);
+  if (measured) pace_rtt_ns_ = rtt_ns;
   return reduced;
 }
 
-// Twice the window a round trip: it smooths bursts and lets the window be what limits.
-void Congestion::set_pace(DurationNs rtt_ns) {
+// Twice the window a round trip: it smooths bursts and lets the window be what limits. Divided when
+// the first bulk packet of the round asks: many a round has none.
+void Congestion::set_pace() {
   pace_ns_per_mib_ =
-      static_cast<std::uint64_t>(std::min(rtt_ns, kSecondNs)) * kMiB / (2 * window_bytes_);
+      static_cast<std::uint64_t>(std::min(pace_rtt_ns_, kSecondNs)) * kMiB / (2 * window_bytes_);
+  pace_rtt_ns_ = kNeverNs;
 }
 
 void Congestion::on_bulk_sent(TimeNs now, std::uint64_t bytes) {
+  if (pace_rtt_ns_ != kNeverNs) set_pace();
   const auto cost = [this](std::uint64_t size) {
     return static_cast<DurationNs>(size * pace_ns_per_mib_ / kMiB);
   };

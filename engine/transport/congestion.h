@@ -40,7 +40,7 @@ class Congestion {
 
  private:
   void start_round(std::uint64_t next_number);
-  void set_pace(DurationNs rtt_ns);
+  void set_pace();
 
   std::uint64_t limit_bytes_;
   std::uint64_t packet_bytes_;
@@ -50,6 +50,7 @@ class Congestion {
   std::uint64_t acked_packets_ = 0;
   std::uint64_t lost_packets_ = 0;
   std::uint64_t pace_ns_per_mib_ = 0;  ///< 0: not known yet, no pacing
+  DurationNs pace_rtt_ns_ = kNeverNs;  ///< of the last round, not yet turned into a pace
   TimeNs pace_at_ = 0;
   DurationNs round_rtt_ns_ = kNeverNs;
   unsigned calm_rounds_ = 0;  ///< in a row without a reason to shrink
