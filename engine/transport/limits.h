@@ -127,12 +127,18 @@ inline constexpr DurationNs kMaxProbeNs = 20 * kMillisecondNs;  // a stopped pee
 /// goes alone after this time. Below the 100 us that a worker polls before it sleeps, so that it
 /// costs no wake-up of its own; measured: halves the packets of a call and its answer.
 inline constexpr DurationNs kLazyNs = 80 * kMicrosecondNs;
+/// Results wait for each other while packets keep coming: until so many are there, or so long. The
+/// first limit halves the packets of a stream of single messages; the second is what a busy worker
+/// takes for a few turns. Where nothing came since the last turn they go at once.
+inline constexpr std::uint32_t kResultsTogether = 16;
+inline constexpr DurationNs kResultPatienceNs = 10 * kMicrosecondNs;
 /// So many packets are acknowledged without waiting: RFC 9000 13.2.2 has 2, batches here are
 /// larger. Of bulk packets come many in a row, and their sender says when it waits.
 inline constexpr std::uint32_t kAckEveryMixed = 4;
 inline constexpr std::uint32_t kAckEveryBulk = 16;
 static_assert(kAckEveryBulk % kAckEveryMixed == 0);
 static_assert(kLazyNs * 4 <= kMinProbeNs);
+static_assert(kResultPatienceNs < kLazyNs);
 
 /// Reordering seen (a spurious loss) raises the packet threshold to 3 * 4^step (at the last step,
 /// 3,072, only time decides) and the time threshold to as late as the packet was; 16 quiet round

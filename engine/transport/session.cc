@@ -128,7 +128,8 @@ TimeNs Session::next_deadline_ns() const {
   if (state.sender.has_events()) return state.now;
   const TimeNs lazy =
       state.receiver.has_items() && state.lazy_at == kNeverNs ? state.now + kLazyNs : state.lazy_at;
-  return std::min({lazy, state.loss_deadline, state.probe_deadline_ns(), state.paced_until_ns()});
+  return std::min({lazy, state.results_until, state.loss_deadline, state.probe_deadline_ns(),
+                   state.paced_until_ns()});
 }
 
 void Session::on_timer(TimeNs now, EventBatch& events) { state_->on_timer(now, events); }

@@ -159,6 +159,7 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
 
 void Session::State::received_packet(const wire::FrameHeader& header, bool eliciting) {
   ++counters.packets_received;
+  came = true;
   const bool in_order = header.packet_number == received.largest() + 1;
   if (in_order || !RW_MUTANT(7)) received.mark(header.packet_number, now - waited);
   if (!eliciting) return;

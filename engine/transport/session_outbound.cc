@@ -27,8 +27,8 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
     lazy_at = kNeverNs;  // what was to ride along went out of date
   }
   const bool lazy = now >= lazy_at;
-  const bool items = receiver.has_urgent_items() || sender.has_items() || ping_due ||
-                     (lazy && receiver.has_items());
+  const bool items = sender.has_items() || ping_due || (lazy && receiver.has_items()) ||
+                     (receiver.has_urgent_items() && !results_wait());
   if ((ack_due && (lazy || ack_waiting >= kAckEveryBulk)) ||
       (items && !(fragments && mixed_in_a_row >= kMixedPacketsPerBulk))) {
     const std::size_t bytes = write_mixed(packet, room_bytes);
@@ -38,6 +38,8 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
     }
   }
   if (!fragments) {
+    came = false;
+    if (receiver.urgent_results() == 0) results_until = kNeverNs;
     // What was lost is not wanted any more: no silence of the peer means anything.
     if (sent.oldest() == sent.next_number() && !items && !sender.has_fragments())
       unanswered_since = kNeverNs;
@@ -45,6 +47,15 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
   }
   mixed_in_a_row = 0;
   return write_bulk(packet, gather);
+}
+
+// Who has one message under way waits for its result; of a stream the next packet brings the next
+// one.
+bool Session::State::results_wait() {
+  if (!came || receiver.has_permits() || receiver.urgent_results() >= kResultsTogether)
+    return false;
+  if (results_until == kNeverNs) results_until = now + kResultPatienceNs;
+  return now < results_until;
 }
 
 // Bytes that a packet with data may have now: what the window leaves, or a whole packet for a probe
@@ -84,11 +95,13 @@ std::size_t Session::State::write_mixed(std::span<std::byte> packet, std::size_t
     // until then would keep the worker of a peer that is gone awake.
     lazy_at = now + kMaxProbeNs;
     lazy_blocked = true;
+    results_until = kNeverNs;
     return 0;
   }
   RW_DCHECK(writer.ok());
   ack_due = false;
   ack_waiting = 0;
+  results_until = kNeverNs;
   lazy_at = kNeverNs;
   lazy_blocked = false;
   return finish_mixed(packet, writer.written_bytes());

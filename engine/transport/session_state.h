@@ -50,6 +50,7 @@ struct Session::State {
   std::size_t finish_mixed(std::span<std::byte> packet, std::size_t body_bytes);
   void note_sent(std::size_t bytes);
   [[nodiscard]] std::size_t room_for_data() const;
+  [[nodiscard]] bool results_wait();
 
   // --- session.cc ---
   void shut(Reason reason, bool tell_peer, EventBatch* events);
@@ -91,10 +92,12 @@ struct Session::State {
   std::uint64_t round_end = 0;      ///< a round trip is over when this packet is acknowledged
   unsigned quiet_rounds = 0;        ///< since reordering was last seen
   std::uint32_t mixed_in_a_row = 0;
-  bool ack_due = false;           ///< something is not acknowledged yet
-  std::uint32_t ack_waiting = 0;  ///< packets that wait for it, a mixed one counts as several
-  bool lazy_blocked = false;      ///< the window had no room for it
-  TimeNs lazy_at = kNeverNs;      ///< when what may ride along goes alone
+  bool ack_due = false;             ///< something is not acknowledged yet
+  std::uint32_t ack_waiting = 0;    ///< packets that wait for it, a mixed one counts as several
+  bool lazy_blocked = false;        ///< the window had no room for it
+  TimeNs lazy_at = kNeverNs;        ///< when what may ride along goes alone
+  bool came = false;                ///< a packet, since there was last nothing to send
+  TimeNs results_until = kNeverNs;  ///< they wait for each other no longer than this
   bool ping_due = false;
   bool closed = false;
   bool close_frame_due = false;

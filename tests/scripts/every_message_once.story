@@ -6,7 +6,7 @@ peer sends : MESSAGE 3.1 bytes 5
 expect taken
 host settles 3.1 done
 host releases 3.1
-expect : ACK 1-2, RESULT 3.1 settled released done
+expect within 10us : ACK 1-2, RESULT 3.1 settled released done
 peer sends : MESSAGE 3.1 bytes 5, ACK 1
 expect taken
 peer sends : MESSAGE 3.2 bytes 6

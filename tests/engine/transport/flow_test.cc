@@ -93,6 +93,42 @@ TEST_F(Flow, what_was_lost_and_is_not_wanted_any_more_leaves_nothing_unanswered)
   EXPECT_EQ(sender.session.unanswered_since_ns(), kNeverNs);
 }
 
+/// A stream of small messages, each in a packet of its own and settled as soon as it is there.
+struct Stream : Flow {
+  void pass_one() {
+    offer(++sequence, 64);
+    for (const Packet& packet : sender.send_all(now)) {
+      receiver.session.on_packet(now, packet.bytes, receiver.events);
+      for (const Event& event : receiver.events.all())
+        if (event.kind == EventKind::kMessage)
+          receiver.session.settle(event.number, Ending::kDone, Reason::kNone);
+    }
+  }
+  std::uint64_t sequence = 0;
+};
+
+// W-27
+TEST_F(Stream, the_result_of_a_lone_message_goes_as_soon_as_a_turn_brings_nothing) {
+  pass_one();
+  EXPECT_TRUE(receiver.send_all(now).empty());
+  EXPECT_EQ(receiver.session.next_deadline_ns(), now + kResultPatienceNs);
+  now += 300;
+  EXPECT_EQ(receiver.send_all(now).size(), 1U);
+}
+
+// W-27
+TEST_F(Stream, results_wait_for_each_other_while_packets_come_but_not_for_long) {
+  const TimeNs first = now;
+  for (std::uint32_t count = 0; count + 2 < kAckEveryMixed; ++count, now += 300) {
+    pass_one();
+    EXPECT_TRUE(receiver.send_all(now).empty());
+  }
+  now = first + kResultPatienceNs;
+  pass_one();
+  ASSERT_EQ(receiver.send_all(now).size(), 1U);  // with all results
+  EXPECT_TRUE(receiver.send_all(now += kResultPatienceNs).empty());
+}
+
 // W-20
 TEST_F(Flow, bulk_packets_are_acknowledged_by_the_sixteen_or_when_their_sender_waits) {
   offer(1, 64 * 1024);  // unscheduled: 8 fragments

@@ -60,6 +60,7 @@ TEST_F(QueueFull, other_levels_neither_drop_nor_are_dropped) {
   deliver(world, 3, 5, Level::kNone);
   deliver(world, 6, 6, Level::kProcessed);  // turned away: it may not drop
   EXPECT_EQ(world.counters().dropped_oldest, 2U);
+  world.pass(kMillisecondNs);
   EXPECT_EQ(world.results,
             (std::vector<LoneWorker::Result>{{6, Ending::kFailed, Reason::kNoConsumer}}));
   EXPECT_EQ(come_and_receive(world), (Sequences{1, 2, 5}));
