@@ -73,6 +73,10 @@ inline constexpr std::int64_t kOrphanGraces = 15;
 inline constexpr std::uint32_t kMostWalksPerTurn = 4;
 /// A message that no node can take, or that was turned away by all, is tried again after this.
 inline constexpr DurationNs kRetryNs = 20 * kMillisecondNs;
+/// One of this node that found no record is tried again when so many have come back, and a fourth
+/// of those that wait, so that the walk through these is paid by what it moves; an eighth of all
+/// records is enough in any case.
+inline constexpr std::uint32_t kCameBackForRetry = 64;
 /// A message of whose predecessor nothing is here goes back to its sender after this. Longer than
 /// any elder that is under way takes to begin to arrive; one that has begun is waited for.
 inline constexpr DurationNs kHoldNs = kSecondNs;
@@ -186,6 +190,8 @@ struct Core {
   std::array<std::uint32_t, kMaxDomains> outs_of{};  ///< records of messages sent, by domain
   std::uint64_t next_order = 0;
   std::uint32_t next_own_file;
+  /// Records of messages received that came back since one of this node found none.
+  std::uint32_t came_back_since_full = 0;
   std::uint32_t lent_messages = 0;  ///< InMessages that have a lender
   std::uint32_t removing_channels = 0;
   bool draining = false;

@@ -333,6 +333,7 @@ void Inbound::give_back(std::uint32_t in) {
   if (!to_channel(message.header)) --in_use_[message.service];
   message.state = InState::kFree;
   core_.ins.give_back(in);
+  ++core_.came_back_since_full;
 }
 
 /// An older one of its service may give way to it.

@@ -87,6 +87,12 @@ TimeNs Outbound::next_deadline_ns() const {
 
 void Outbound::reconsider() { reconsider_ = true; }
 
+bool Outbound::room_came() const {
+  if (!local_full_ || RW_MUTANT(136)) return false;
+  return core_.came_back_since_full >=
+         std::min(kCameBackForRetry + waiting_.count() / 4, core_.ins.capacity() / 8);
+}
+
 void Outbound::on_time() {
   std::uint32_t walks = 0;
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
@@ -111,14 +117,21 @@ void Outbound::on_time() {
     recall(entry.index);
     ended(entry.index, Ending::kFailed, reason);
   }
-  if (!reconsider_ && core_.now < retry_at_ns_) return;
+  const bool room = room_came();
+  if (!reconsider_ && !room && core_.now < retry_at_ns_) return;
   const bool all = reconsider_;
   reconsider_ = false;
+  local_full_ = false;
   retry_at_ns_ = kNeverNs;
   scratch_.clear();
   for (std::uint32_t at = waiting_.front(); at != kNone;
        at = IndexList<OutMessage>::next(core_.outs, at))
     scratch_.push_back(at);
+  // Elders first: who follows one that still waits would wait for the next pass.
+  std::sort(scratch_.begin(), scratch_.end(), [this](std::uint32_t left, std::uint32_t right) {
+    return core_.outs[left].order < core_.outs[right].order;
+  });
+  std::uint64_t full = 0;  // services whose room was taken again
   for (const std::uint32_t out : scratch_) {
     OutMessage& message = core_.outs[out];
     if (message.state != OutState::kWaiting) continue;
@@ -128,13 +141,24 @@ void Outbound::on_time() {
       ended(out, Ending::kFailed, message.waiting_for);
       continue;
     }
-    if (message.retry_at_ns > core_.now && !all) {
+    const bool for_room = message.waiting_for == Reason::kQueueFull;
+    const std::uint64_t service = std::uint64_t{1} << message.service;
+    if (for_room && (full & service) != 0) {
+      local_full_ = true;
+      retry_at_ns_ = std::min(retry_at_ns_, core_.now + kRetryNs);
+      continue;  // behind one that found none just now
+    }
+    if (message.retry_at_ns > core_.now && !all && !(for_room && room)) {
+      local_full_ |= for_room;
       retry_at_ns_ = std::min(retry_at_ns_, message.retry_at_ns);
       continue;
     }
     waiting_.remove(core_.outs, out);
     message.state = OutState::kFree;
     route(out);
+    // It was turned away, and does not only wait for its elder.
+    if (for_room && message.state == OutState::kWaiting && message.retry_at_ns > core_.now)
+      full |= service;
   }
 }
 

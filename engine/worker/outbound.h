@@ -84,6 +84,7 @@ class Outbound {
   [[nodiscard]] std::uint32_t choose(OutMessage& message);
   [[nodiscard]] bool usable(NodeIndex node) const;
   void wait(std::uint32_t out, Reason reason, DurationNs pause_ns);
+  [[nodiscard]] bool room_came() const;
   [[nodiscard]] std::uint32_t worker_of(const OutMessage& message) const;
   /// Its node is ours, and this worker takes it there.
   [[nodiscard]] bool is_here(const OutMessage& message) const;
@@ -108,6 +109,7 @@ class Outbound {
   Core& core_;
   IndexList<OutMessage> waiting_;
   TimeNs retry_at_ns_ = kNeverNs;
+  bool local_full_ = false;  ///< some of waiting_ found no room on this node
   bool reconsider_ = false;
   std::uint32_t lent_ = 0;  ///< kLent
   std::uint32_t random_cursor_ = 0;

@@ -130,6 +130,10 @@ void Outbound::turned_away(std::uint32_t out, Reason reason) {
     case Reason::kNoMemory:
       if (core_.config.reject_when_full || RW_MUTANT(98))
         return ended(out, Ending::kFailed, reason);
+      if (reason == Reason::kQueueFull && is_here(message)) {
+        if (!local_full_) core_.came_back_since_full = 0;
+        local_full_ = true;
+      }
       return wait(out, reason, kRetryNs);
     case Reason::kStale:
       return ended(out, Ending::kUnknown, reason);

@@ -174,9 +174,7 @@ void Inbound::finish_unlisted(std::uint32_t in) {
   if (!message.settled && message.out != kNone)
     core_.outbound->on_local_result(message.out, message.out_generation, Ending::kDone,
                                     Reason::kNone);
-  --in_use_[message.service];
-  message.state = InState::kFree;
-  core_.ins.give_back(in);
+  give_back(in);
 }
 
 void Inbound::enlist(std::uint32_t in) {

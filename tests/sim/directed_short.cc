@@ -79,6 +79,23 @@ WorldOptions the_secondary_takes_it() {
   return options;
 }
 
+/// Senders that do not wait for the programs fill all records; what waits for one gets it when it
+/// comes, and not with the next retry.
+WorldOptions full_at_once() {
+  WorldOptions options = short_way();
+  options.in_messages = 128;
+  options.keys = 6;
+  options.messages = 4'000;
+  options.window = 60;
+  options.none_chance = 0.4;
+  options.accepted_chance = 0.6;
+  options.work_ns = 100 * kMicrosecondNs;
+  options.nobody_ails = true;
+  options.ends_before_heal = true;
+  options.safety_ns = 600 * kMs;
+  return options;
+}
+
 /// Large ones, calls, cancels and deadlines between them.
 WorldOptions all_kinds() {
   WorldOptions options = short_way();
@@ -106,6 +123,7 @@ std::vector<Directed> short_way_worlds() {
       {"short_way_to_one_that_leaves", "and still holds messages", one_leaves()},
       {"short_way_to_nobody", "so that what waits fails", nobody_comes_back()},
       {"short_way_to_the_secondary", "when nobody is left", the_secondary_takes_it()},
+      {"short_way_to_a_full_engine", "and room comes", full_at_once()},
       {"short_way_among_all_kinds", "of messages of the same keys", all_kinds()},
   };
 }
