@@ -280,10 +280,13 @@ void DpdkDevice::receive_groups() {
 }
 
 void DpdkDevice::steer() {
-  if (options_.queues_count > 1 && !steer_by_port(id_, rules_))
+  if (options_.queues_count == 1) return;
+  const std::optional<std::string> refusal = steer_by_port(id_, rules_);
+  is_steered_ = !refusal;
+  if (refusal)
     rte_log(RTE_LOG_NOTICE, static_cast<std::uint32_t>(log_),
-            "ringwire: %s does not steer by UDP port: workers hand packets to each other\n",
-            options_.device.c_str());
+            "ringwire: %s does not steer by UDP port (%s): workers hand packets to each other\n",
+            options_.device.c_str(), refusal->c_str());
 }
 
 void DpdkDevice::watch_link() {

@@ -40,6 +40,7 @@ class DpdkDevice {
   [[nodiscard]] const DpdkPortOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<Queue>& queues() const { return queues_; }
   [[nodiscard]] bool is_link_up() const;
+  [[nodiscard]] bool is_steered() const { return is_steered_; }
   [[nodiscard]] std::uint32_t link_mbits() const;
   /// Buffers that one worker's pool has, and the bytes of one of them.
   [[nodiscard]] static std::uint32_t buffers_count(const DpdkPortOptions& options);
@@ -64,6 +65,7 @@ class DpdkDevice {
   bool is_ours_ = false;
   bool is_started_ = false;
   bool is_memif_ = false;
+  bool is_steered_ = false;
   std::uint64_t rx_offloads_ = 0;
   std::uint64_t tx_offloads_ = 0;
   std::uint64_t rss_ = 0;

@@ -108,6 +108,7 @@ struct DpdkPort::State {
   std::shared_ptr<const DpdkDevice> device;
   const FrameRules& rules;
   std::uint16_t queue;
+  std::uint64_t handed_over = 0;
   rte_mempool* pool;
   rte_ring* inbox;
   DestinationTable<Remote> destinations;
@@ -168,6 +169,8 @@ std::uint64_t DpdkPort::memory_bytes(const DpdkPortOptions& options) {
 }
 
 std::uint32_t DpdkPort::max_payload_bytes() const { return state_->rules.max_payload_bytes; }
+std::uint64_t DpdkPort::handed_over() const { return state_->handed_over; }
+bool DpdkPort::is_steered() const { return state_->device->is_steered(); }
 std::uint64_t DpdkPort::receive_queue_bytes() const {
   return std::uint64_t{state_->device->options().rx_descriptors_count} * kPacketChargeBytes;
 }
@@ -283,7 +286,10 @@ bool DpdkPort::State::take_frame(rte_mbuf* buffer, RxPacket& packet, From from) 
 void DpdkPort::State::hand_over(rte_mbuf* buffer, std::uint32_t worker) {
   // Its checksum was right: the other worker need not see to that.
   buffer->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-  if (rte_ring_mp_enqueue(device->queues()[worker].inbox, buffer) == 0) return;
+  if (rte_ring_mp_enqueue(device->queues()[worker].inbox, buffer) == 0) {
+    ++handed_over;
+    return;
+  }
   ++counters.rx_errors;
   rte_pktmbuf_free(buffer);
 }

@@ -1,5 +1,6 @@
 #include "engine/port/dpdk_steering.h"
 
+#include <rte_errno.h>
 #include <rte_flow.h>
 
 #include <array>
@@ -7,7 +8,9 @@
 namespace ringwire::port {
 namespace {
 
-bool add_rule(std::uint16_t device, const FrameRules& rules, std::uint32_t worker) {
+/// Why not, or nothing.
+std::optional<std::string> add_rule(std::uint16_t device, const FrameRules& rules,
+                                    std::uint32_t worker) {
   rte_flow_attr attributes{};
   attributes.ingress = 1;
   rte_flow_item_udp port{};
@@ -28,20 +31,24 @@ bool add_rule(std::uint16_t device, const FrameRules& rules, std::uint32_t worke
   actions[0].conf = &queue;
   actions[1].type = RTE_FLOW_ACTION_TYPE_END;
   rte_flow_error error{};
-  return rte_flow_validate(device, &attributes, pattern.data(), actions.data(), &error) == 0 &&
-         rte_flow_create(device, &attributes, pattern.data(), actions.data(), &error) != nullptr;
+  if (rte_flow_validate(device, &attributes, pattern.data(), actions.data(), &error) == 0 &&
+      rte_flow_create(device, &attributes, pattern.data(), actions.data(), &error) != nullptr)
+    return std::nullopt;
+  return error.message == nullptr ? rte_strerror(rte_errno) : error.message;
 }
 
 }  // namespace
 
-bool steer_by_port(std::uint16_t device, const FrameRules& rules) {
+std::optional<std::string> steer_by_port(std::uint16_t device, const FrameRules& rules) {
   for (std::uint32_t worker = 0; worker < rules.workers_count; ++worker) {
-    if (add_rule(device, rules, worker)) continue;
+    std::optional<std::string> refusal = add_rule(device, rules, worker);
+    if (!refusal) continue;
+    // Some or all: of a part nobody could say what it does.
     rte_flow_error error{};
     rte_flow_flush(device, &error);
-    return false;
+    return refusal;
   }
-  return true;
+  return std::nullopt;
 }
 
 }  // namespace ringwire::port

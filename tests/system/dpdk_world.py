@@ -80,8 +80,9 @@ class Link:
 class MixedWorld(World):
     """Servers on DPDK, slaves on kernel sockets."""
 
-    def __init__(self, servers=2, slaves=1):
+    def __init__(self, servers=2, slaves=1, workers=1):
         super().__init__(servers=servers, slaves=slaves)
+        self.workers = workers
         self.ports = {name: (3100, 3200) for name in self.servers + self.slaves}
         self.link = Link(self.servers + self.slaves)
 
@@ -102,15 +103,17 @@ class MixedWorld(World):
         return (f'[cluster]\nname = "test"\nsecondaries = {self.secondaries}\n'
                 f'members = [{members}]\nseeds = [{seeds}]\n\n'
                 f'[node]\nname = "{name}"\nrole = "{role}"\nstate = "{self.folder}/state-{name}"\n'
-                f'control = "{self.link.address(name, CONTROL)}:3100"\n'
+                f'workers = {self.workers}\ncontrol = "{self.link.address(name, CONTROL)}:3100"\n'
                 f'socket = "{self.socket(name)}"\n\n'
                 f'[[port]]\naddress = "{self.link.address(name, DATA)}"\nmtu = 1500\n')
 
+    def eal(self, name):
+        lcores = [f"{lcore}@{lcore % os.cpu_count()}" for lcore in range(self.workers)]
+        return ("--lcores", ",".join(lcores), *EAL[2:], f"--file-prefix=rw{os.getpid()}{name}",
+                f"--vdev=net_af_packet0,iface=data,qpairs={self.workers}", "--")
+
     def start_engine(self, name, *options):
-        eal = ()
-        if name in self.servers:
-            eal = (*EAL, f"--file-prefix=rw{os.getpid()}{name}", "--vdev=net_af_packet0,iface=data",
-                   "--")
+        eal = self.eal(name) if name in self.servers else ()
         command = self.link.inside(name, program("ringwire-engine"), *eal, "-f",
                                    self.write_configuration(name), *options)
         self.engines[name] = self.spawn(command, f"engine-{name}")
