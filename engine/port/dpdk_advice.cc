@@ -55,8 +55,8 @@ constexpr std::array<Row, 8> kStartRows = {{
 }};
 
 constexpr std::string_view kHugepages =
-    "; DPDK wants hugepages: `sysctl -w vm.nr_hugepages=512` and `mount -t hugetlbfs hugetlbfs "
-    "/dev/hugepages`, or do without by --no-huge -m 256";
+    "; DPDK wants hugepages: `sysctl -w vm.nr_hugepages=512` and `mkdir -p /dev/hugepages; mount "
+    "-t hugetlbfs hugetlbfs /dev/hugepages`, or do without by --no-huge -m 256";
 constexpr std::string_view kRights =
     "; DPDK needs root, or for a user: rights on /dev/hugepages (or --no-huge -m 256), "
     "--iova-mode=va, and a run-time folder of its own (XDG_RUNTIME_DIR)";

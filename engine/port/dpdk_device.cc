@@ -3,6 +3,7 @@
 #include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_devargs.h>
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
@@ -122,6 +123,12 @@ std::optional<PortError> DpdkDevice::choose_limits() {
   if (const int result = rte_eth_dev_info_get(id_, &info); result < 0)
     return device_error(-result, "ask " + options_.device + " for its limits");
   const std::string_view driver = info.driver_name;
+  // docs/decisions/0011: what lies across two small pages would be lost, without a word.
+  if (driver == "net_af_xdp" && rte_eal_has_hugepages() == 0)
+    return PortError{PortErrorCode::kUnsupported, ENOTSUP,
+                     options_.device +
+                         " needs hugepages: leave out --no-huge and `sysctl -w vm.nr_hugepages=512`"
+                         "; net_af_packet does without"};
   const std::uint32_t most_queues = std::min<std::uint32_t>(info.max_rx_queues, info.max_tx_queues);
   if (options_.queues_count > most_queues)
     return bad_options(options_.device + " has " + std::to_string(most_queues) +

@@ -95,6 +95,21 @@ TEST(DpdkPort, an_unknown_device_is_named) {
   EXPECT_NE(opened.error().text.find("net_nothing7"), std::string::npos) << opened.error().text;
 }
 
+TEST(DpdkPort, sockets_of_xdp_without_hugepages_are_refused) {
+  ASSERT_NE(dpdk().eal, nullptr) << dpdk().reason;
+  if (!dpdk().no_network.empty()) {
+    std::printf("LANE dpdk_af_xdp_refused: cannot run: %s\n", dpdk().no_network.c_str());
+    GTEST_SKIP() << dpdk().no_network;
+  }
+  ASSERT_EQ(std::system("ip link add xr type veth peer name xs"), 0);
+  const auto refused = open_port("net_af_xdp7", "iface=xr", "10.0.0.1:3200");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, PortErrorCode::kUnsupported);
+  EXPECT_NE(refused.error().text.find("needs hugepages"), std::string::npos)
+      << refused.error().text;
+  EXPECT_TRUE(dpdk().eal->remove_device("net_af_xdp7").ok());
+}
+
 TEST(DpdkPort, can_be_closed_and_opened_again) {
   ASSERT_NE(dpdk().eal, nullptr) << dpdk().reason;
   for (int round = 0; round < 3; ++round) {
