@@ -137,6 +137,38 @@ class DpdkMemif(unittest.TestCase):
                         self.call(world, other, victim, size)
                         self.call(world, victim, other, size)
 
+    def test_an_engine_killed_in_the_middle_of_a_large_message_costs_nothing(self):
+        with MemifWorld() as world:
+            world.start()
+            world.serve_everywhere()
+            for number, (victim, other) in enumerate((("s2", "s1"), ("s1", "s2"))):
+                with self.subTest(victim):
+                    file = world.file("large", 200_000_000, seed=number)
+                    sending = world.sender(other, "--key", world.key_of(victim), str(file))
+
+                    def received(name=victim):
+                        return world.status(name)["workers"][0]["port"]["rx_bytes"]
+
+                    before = received()
+                    await_true(lambda start=before: received() > start + 2_000_000,
+                               "the message is on its way")
+                    self.assertTrue(sending.running(), "the message was too small for the test")
+                    world.engines[victim].kill()
+                    # Its bytes are sent again, to the next in line: the sender's own node.
+                    self.assertEqual(sending.end(), 0, sending.text())
+                    self.assertTrue(world.engines[other].running(), world.engines[other].text())
+                    body = file.read_bytes()
+                    self.assertTrue(any(one == body for one in world.saved_contents()))
+                    world.start_engine(victim)
+                    world.await_up(victim)
+                    await_true(lambda node=other, name=victim: world.nodes(node).get(name)
+                               in ("up", "serving"), f"{other} sees {victim} again")
+                    for sender, size in ((other, 5_000_000), (victim, 9_000)):
+                        again = world.file("again", size, seed=size)
+                        done = world.ringwire(sender, "send", "--key", f"{victim}{size}",
+                                              str(again))
+                        self.assertEqual(done.returncode, 0, done.stderr)
+
 
 class DpdkPktgen(unittest.TestCase):
     """The packet generator at both ends of a net_memif pair."""
