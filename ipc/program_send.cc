@@ -1,6 +1,4 @@
 // Sends, loans, outcomes and calls of a channel (program_channel.h).
-#include <time.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -17,30 +15,15 @@ constexpr std::uint64_t kLoanHeadroomFromBytes = 16'384;
 // Sends between looks at the delivery queue: outcomes come eight to an entry.
 constexpr std::uint32_t kSendsPerDrain = 16;
 
-/// Timeouts of messages from here on may be exceeded by a tick of the system's coarse clock.
-constexpr std::int64_t kCoarseFromNs = kSecondNs;
-constexpr DurationNs kCoarseTickNs = 10 * kMillisecondNs;
-
 std::uint64_t loan_headroom(std::uint64_t bytes) {
   return bytes >= kLoanHeadroomFromBytes ? kLoanHeadroomBytes : 0;
 }
 
-TimeNs after(TimeNs now, std::int64_t timeout_ns) {
-  return timeout_ns > kNeverNs - now ? kNeverNs : now + timeout_ns;
-}
-
 TimeNs deadline_of(std::int64_t timeout_ns) {
   if (timeout_ns < 0) return kNeverNs;
-  return timeout_ns == 0 ? 0 : after(monotonic_ns(), timeout_ns);
-}
-
-// A message's own deadline, of which there may be millions a second: a long one is told by the
-// clock of the last timer interrupt, which costs a fifth, and is never early by it.
-TimeNs message_deadline(std::int64_t timeout_ns) {
-  if (timeout_ns < kCoarseFromNs) return deadline_of(timeout_ns);
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return after(now.tv_sec * kSecondNs + now.tv_nsec + kCoarseTickNs, timeout_ns);
+  if (timeout_ns == 0) return 0;
+  const TimeNs now = monotonic_ns();
+  return timeout_ns > kNeverNs - now ? kNeverNs : now + timeout_ns;
 }
 
 // wait_ns of the send options: 0 = for ever, negative = not at all.
@@ -86,7 +69,7 @@ int ProgramChannel::draft(const rw_target& target, const rw_send_options& option
                          : static_cast<std::uint8_t>(options.level - RW_LEVEL_NONE);
   submission.require = static_cast<std::uint8_t>(options.require);
   submission.priority = static_cast<std::uint8_t>(options.priority);
-  submission.deadline_ns = options.timeout_ns == 0 ? 0 : message_deadline(options.timeout_ns);
+  submission.deadline_ns = options.timeout_ns == 0 ? 0 : deadline_of(options.timeout_ns);
   submission.node = kNoNode;
   submission.key_bytes = static_cast<std::uint16_t>(target.key_bytes);
   draft.key = target.key;

@@ -149,7 +149,7 @@ typedef struct rw_send_options {
   uint32_t require;   /* rw_require; multi-target sends */
   uint32_t order;     /* rw_order */
   uint32_t priority;  /* 0 .. 255, higher first */
-  int64_t timeout_ns; /* of the message, until its outcome; 0 = none; a second or more: +10 ms */
+  int64_t timeout_ns; /* of the message, until its outcome; 0 = none */
   int64_t wait_ns;    /* how long the call may wait for room; 0 = for ever, negative = not at all */
   uint32_t no_wait;   /* 1: fail at once when no node serves it or a queue is full */
   uint32_t share; /* 1: a consumer on this node, of this user, that asks for it too, may read the

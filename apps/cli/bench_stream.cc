@@ -115,18 +115,13 @@ void BenchThread::run_stream(BenchResult& result) {
   const std::int64_t start_ns = now_ns();
   Pacer pacer(options_, thread_index_, start_ns);
   StreamWindow window(channel_.get(), window_or(kDefaultWindow));
-  // Reading the clock takes as long as a third of a send: in a closed loop it is read as often as
-  // outcomes are collected, and a message is at most that many sends older than it is taken for.
-  std::int64_t at_ns = start_ns;
-  while (!pacer.finished(at_ns)) {
-    bool look = options_.rate_per_s > 0;
+  for (std::int64_t at_ns = start_ns; !pacer.finished(at_ns); at_ns = now_ns()) {
     const std::int64_t due_ns = pacer.due_ns(at_ns);
     if (due_ns > at_ns) {
       if (const int error = window.collect(result); error != RW_OK) fail(error, "no outcomes");
       wait_until(due_ns);
     }
     while (!window.has_room()) {
-      look = true;
       int error = window.collect(result);
       if (error == RW_OK && !window.has_room()) error = window.await_oldest(kWaitNs, result);
       if (error != RW_OK) fail(error, "no outcomes");
@@ -140,11 +135,8 @@ void BenchThread::run_stream(BenchResult& result) {
     window.started(ticket, due_ns);
     pacer.advance();
     ++result.sent;
-    if (pacer.next() % kSendsPerCollection == 0) {
-      look = true;
-      if (const int polled = window.collect(result); polled != RW_OK) fail(polled, "no outcomes");
-    }
-    if (look) at_ns = now_ns();
+    if (pacer.next() % kSendsPerCollection != 0) continue;
+    if (const int polled = window.collect(result); polled != RW_OK) fail(polled, "no outcomes");
   }
   const std::int64_t deadline_ns = now_ns() + kDrainNs;
   while (window.outstanding() > 0 && now_ns() < deadline_ns) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "engine/port/dpdk_advice.h"
+#include "engine/port/dpdk_lcore.h"
 #include "engine/port/dpdk_stale_socket.h"
 
 namespace ringwire::port {
@@ -129,6 +130,7 @@ Result<std::unique_ptr<DpdkEal>, PortError> DpdkEal::start(std::span<const std::
     eal.release();  // NOLINT: nothing came up that a clean-up could take down
     return Failure{eal_error(error, "start DPDK", std::move(advice))};
   }
+  leave_main_lcore();
   // For dpdk-dumpcap, a process beside ours, which needs hugepages. Without (--no-shconf,
   // --in-memory) DPDK has no such processes, and says so.
   eal->can_be_dumped_ = rte_pdump_init() == 0;

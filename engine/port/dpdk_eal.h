@@ -2,11 +2,12 @@
 // the thread that starts it becomes DPDK's main lcore. No rte_ name appears here, and a build
 // without DPDK has this room too: there every start fails, and says so.
 //
-// Workers are not DPDK's lcore threads but ours, registered with DPDK (rte_thread_register) by the
-// port that they poll: one kind of worker thread for all kinds of ports. They run on the processors
-// that the EAL arguments name, one lcore for each worker, the main one included; DPDK's own lcore
-// threads stay asleep. DPDK pins the thread that starts it, and with it all that this one makes
-// later: that is undone, so that the ring manager and the helpers stay off the workers' cores.
+// Workers are not DPDK's lcore threads but ours, which take an lcore's number when they first poll
+// a port (dpdk_lcore.h): one kind of worker thread for all kinds of ports. They run on the
+// processors that the EAL arguments name, one lcore for each worker, the main one included; DPDK's
+// own lcore threads stay asleep. DPDK pins the thread that starts it, and with it all that this one
+// makes later: that is undone, so that the ring manager and the helpers stay off the workers'
+// cores.
 #pragma once
 
 #include <memory>

@@ -2,7 +2,6 @@
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
-#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "base/check.h"
 #include "engine/port/dpdk_device.h"
 #include "engine/port/dpdk_frame.h"
+#include "engine/port/dpdk_lcore.h"
 
 namespace ringwire::port {
 namespace {
@@ -41,19 +41,6 @@ struct Waiting {
 TimeNs now_ns() {
   __extension__ using Wide = unsigned __int128;  // not ISO C++; both compilers of ours have it
   return static_cast<TimeNs>(Wide{rte_rdtsc()} * kSecondNs / rte_get_tsc_hz());
-}
-
-/// The calling thread, made known to DPDK for as long as it lives: pools then keep buffers at hand
-/// for it. Without (no number is left for it) they work, too.
-void register_thread() {
-  struct Registration {
-    Registration() : is_ours(rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() == 0) {}
-    ~Registration() {
-      if (is_ours) rte_thread_unregister();
-    }
-    bool is_ours;
-  };
-  static thread_local const Registration registration;
 }
 
 NeighboursOptions neighbours_options(const DpdkDevice& device) {
@@ -108,7 +95,6 @@ struct DpdkPort::State {
   std::shared_ptr<const DpdkDevice> device;
   const FrameRules& rules;
   std::uint16_t queue;
-  std::uint64_t handed_over = 0;
   rte_mempool* pool;
   rte_ring* inbox;
   DestinationTable<Remote> destinations;
@@ -122,6 +108,7 @@ struct DpdkPort::State {
   bool has_news = true;    ///< the neighbours want to be looked at
   bool is_polled = false;  ///< by the thread that will do so from now on
   std::uint16_t next_identification = 0;
+  std::uint64_t handed_over = 0;
   PortCounters counters;
 };
 
@@ -169,8 +156,6 @@ std::uint64_t DpdkPort::memory_bytes(const DpdkPortOptions& options) {
 }
 
 std::uint32_t DpdkPort::max_payload_bytes() const { return state_->rules.max_payload_bytes; }
-std::uint64_t DpdkPort::handed_over() const { return state_->handed_over; }
-bool DpdkPort::is_steered() const { return state_->device->is_steered(); }
 std::uint64_t DpdkPort::receive_queue_bytes() const {
   return std::uint64_t{state_->device->options().rx_descriptors_count} * kPacketChargeBytes;
 }
@@ -184,6 +169,8 @@ const NeighbourCounters& DpdkPort::neighbour_counters() const {
   return state_->neighbours.counters();
 }
 bool DpdkPort::is_link_up() { return state_->device->is_link_up(); }
+std::uint64_t DpdkPort::handed_over() const { return state_->handed_over; }
+bool DpdkPort::is_steered() const { return state_->device->is_steered(); }
 std::uint32_t DpdkPort::link_mbits() const { return state_->device->link_mbits(); }
 bool DpdkPort::knows(DestinationId destination) const {
   const Remote* remote = state_->destinations.find(destination);
@@ -226,7 +213,7 @@ std::size_t DpdkPort::rx_burst(std::span<RxPacket> packets) {
   State& state = *state_;
   if (!state.is_polled) {
     state.is_polled = true;
-    register_thread();
+    take_lcore();
   }
   state.free_handed_out();
   packets = packets.first(std::min(packets.size(), kBurstPackets));
