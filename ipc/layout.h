@@ -20,6 +20,8 @@
 // sees.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -49,7 +51,12 @@ inline constexpr std::uint32_t kMinQueueEntries = 16;
 inline constexpr std::uint32_t kMaxQueueEntries = 65'536;
 inline constexpr std::uint32_t kDefaultSubmissionEntries = 512;
 inline constexpr std::uint32_t kDefaultReleaseEntries = 1'024;
+/// Of all delivery queues of a channel together: each worker has one.
 inline constexpr std::uint32_t kDefaultDeliveryEntries = 512;
+/// Of each; the guaranteed minimum of an attachment holds one such channel, whatever the workers.
+[[nodiscard]] constexpr std::uint32_t default_delivery_entries(std::uint32_t worker_count) {
+  return std::max(kDefaultDeliveryEntries / std::bit_ceil(worker_count), kMinQueueEntries);
+}
 
 /// Submissions of one channel without an outcome span at most this many sequence numbers: half of
 /// the engine's duplicate window, so that a re-sent message is always inside of it.

@@ -21,13 +21,15 @@ T* at_offset(const MemoryFile& file, std::uint64_t offset) {
 
 int ProgramQueues::open(ProgramClient& client, const std::shared_ptr<AttachLink>& link,
                         std::uint32_t channel, std::uint64_t next_sequence,
-                        const QueueOptions& entries, std::unique_ptr<ProgramQueues>& queues) {
+                        const QueueOptions& wanted, std::unique_ptr<ProgramQueues>& queues) {
+  const std::uint32_t worker_count = link->worker_count();
+  QueueOptions entries = wanted;
+  if (entries.delivery == 0) entries.delivery = default_delivery_entries(worker_count);
   if (!valid_entries(entries.submission) || !valid_entries(entries.release) ||
       !valid_entries(entries.delivery))
     return fail(RW_EINVAL, "queue entries are powers of two from %u to %u", kMinQueueEntries,
                 kMaxQueueEntries);
   std::unique_ptr<ProgramQueues> fresh(new ProgramQueues(client, link, channel));
-  const std::uint32_t worker_count = link->worker_count();
   const std::uint64_t up_bytes = up_file_bytes(entries.submission, entries.release, worker_count);
   auto up = MemoryFile::create("ringwire-up", up_bytes);
   if (!up.ok()) return fail(RW_ENOMEM, "no memory for a channel's queues");

@@ -17,7 +17,7 @@ namespace ringwire::ipc {
 struct QueueOptions {
   std::uint32_t submission = kDefaultSubmissionEntries;
   std::uint32_t release = kDefaultReleaseEntries;
-  std::uint32_t delivery = kDefaultDeliveryEntries;
+  std::uint32_t delivery = 0;  ///< 0: default_delivery_entries()
   bool batch = false;  ///< show the engine kShownTogether entries at a time, or what flush() finds
 };
 /// Each index that is stored costs a line's way to the worker's core and back.

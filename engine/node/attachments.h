@@ -32,9 +32,13 @@ namespace ringwire::node {
 inline constexpr std::uint32_t kMaxAttachmentChannels = 1'024;
 /// Adopted files of one channel: 4 GiB of 1 MiB arenas, or as many large messages in flight.
 inline constexpr std::uint32_t kMaxChannelFiles = 4'096;
-/// Held back for each attachment that [limits] attachments allows: the down file of one channel of
-/// the smallest queues at 16 workers (68 KiB); more is charged when it is asked for.
-inline constexpr std::uint64_t kAttachmentReserveBytes = 72 * 1'024;
+/// Held back for each attachment that [limits] attachments allows: the down file of one channel as
+/// the library opens it by default (132 KiB); more is charged when it is asked for.
+inline constexpr std::uint64_t kAttachmentReserveBytes =
+    ipc::down_file_bytes(ipc::kDefaultDeliveryEntries, 1);
+static_assert(ipc::down_file_bytes(ipc::default_delivery_entries(kMaxWorkers), kMaxWorkers) <=
+              kAttachmentReserveBytes);
+static_assert(ipc::down_file_bytes(ipc::default_delivery_entries(3), 3) <= kAttachmentReserveBytes);
 
 using AttachmentId = std::uint64_t;  ///< this engine's own number of an attachment, never reused
 
