@@ -215,6 +215,41 @@ class FewDescriptors(Hostile):
         self.assertNotIn("no_descriptor", {reason for reason, count in told.items() if count})
 
 
+class StoppedBeside(Hostile):
+    """A server program is stopped for longer than `hold` while others attack."""
+
+    options = ("-o", "limits.hold=300ms")
+    beside = ("indices", "races", "lengths", "releases", "files", "greed")
+
+    def held_by(self, process):
+        return sum(channel["held"] for one in self.told("attachments")["attachments"]
+                   if one["pid"] == process.popen.pid for channel in one["channels"])
+
+    def test_what_it_held_goes_to_another_and_its_late_release_is_refused(self):
+        self.start_pair()
+        stopped = self.world.serve("s1", "--sink", "--service", "held")
+        stopped.stop()
+        sender = self.world.sender("s1", "--key", "k", "--service", "held",
+                                   self.world.file("held.bin", 300_000))
+        await_true(lambda: self.held_by(stopped) == 1, "the stopped program has it")
+        attackers = {name: self.attack(name, ATTACKS[name][0], 11) for name in self.beside}
+        other = self.world.serve("s1", "--sink", "--service", "held")
+        self.assertEqual(sender.end(240), 0, sender.text())
+        for name, attacker in attackers.items():
+            _, errors = attacker.communicate(timeout=300)
+            self.assertEqual(attacker.returncode, 0, f"{name}: {errors}")
+        late = self.counted().get("late_releases", 0)
+        # Its memory is its own until now: what it reads, it reads of what was sent.
+        stopped.signal(signal.SIGCONT)
+        await_true(lambda: self.counted().get("late_releases", 0) == late + 1, "it comes, late")
+        self.assertTrue(stopped.running(), stopped.text())
+        self.await_progress()
+        self.end_pair()
+        for process in (stopped, other):
+            process.kill()
+        self.assert_sound()
+
+
 class AllAtOnce(Hostile):
     """Every attack at the same time, of another user where this one may become one."""
 

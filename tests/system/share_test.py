@@ -16,11 +16,12 @@ BYTES = 300_000
 class Actor:
     """A share_program beside the engine."""
 
-    def __init__(self, world, program, user=None):
+    def __init__(self, world, program, user=None, socket=None):
         as_user = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
-        self.popen = subprocess.Popen([str(program)], stdin=subprocess.PIPE, text=True,
+        env = {"RINGWIRE_SOCKET": socket or world.socket("s1")}
+        self.popen = subprocess.Popen([str(program)], stdin=subprocess.PIPE, text=True, env=env,
                                       stdout=subprocess.PIPE, preexec_fn=die_with_parent, cwd="/",
-                                      env={"RINGWIRE_SOCKET": world.socket("s1")}, **as_user)
+                                      **as_user)
 
     def tell(self, *words):
         self.popen.stdin.write(" ".join(map(str, words)) + "\n")
@@ -28,6 +29,9 @@ class Actor:
 
     def ask(self, *words):
         self.tell(*words)
+        return self.answer()
+
+    def answer(self):
         return self.popen.stdout.readline().strip()
 
     def kill(self):
