@@ -1,10 +1,14 @@
 // Large messages between two programs of one node: by reference, copied once by the engine, and
 // this machine's memcpy of the same bytes beside them, in turn, round by round. The sender writes
 // the first cache line of a loan and sends it; the receiver reads one byte of every 4 KiB and
-// releases. So what is measured is the way, not the filling or the checking. Needs an engine:
+// releases. So what is measured is the way, not the filling or the checking. All wait asleep: three
+// processes that poll would fight for the cores of a small machine. memcpy is between as many
+// buffers as there are messages under way, on the engine's core. Needs an engine:
 //
-//   ringwire-engine -o node.socket=/tmp/s & local-bench --socket /tmp/s
+//   ringwire-engine -o node.socket=/tmp/s -o node.cores=1 &
+//   local-bench --socket /tmp/s --core 0 --engine-core 1
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +19,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +36,8 @@ struct Arguments {
   std::uint64_t window = 4;  ///< messages under way
   std::uint64_t rounds = 7;
   double seconds = 0.5;  ///< of each figure in a round
+  int core = -1;         ///< of both programs; -1: not pinned
+  int engine_core = -1;  ///< that the engine's worker is pinned to: memcpy runs there
 };
 
 constexpr std::size_t kPeekStep = 4'096;
@@ -49,6 +56,17 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+
+void pin_to(int core) {
+  if (core < 0) return;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  CPU_SET(static_cast<std::size_t>(core), &cores);
+  if (sched_setaffinity(0, sizeof cores, &cores) != 0) {
+    fmt::print(stderr, "local-bench: no core {}\n", core);
+    std::exit(1);
+  }
 }
 
 struct Attached {
@@ -99,26 +117,25 @@ double send_for_a_while(const Attached& at, const Arguments& arguments, const ch
   options.share = service == kByReference ? 1 : 0;
   rw_target target = rw_target_key("local", 5);
   target.service = service;
-  std::uint64_t sent = 0;
   std::uint64_t done = 0;
-  std::vector<rw_outcome> outcomes(arguments.window);
+  std::deque<rw_ticket> under_way;
   const std::int64_t begin = now_ns();
   const std::int64_t end = begin + static_cast<std::int64_t>(arguments.seconds * 1e9);
   std::int64_t last = begin;
-  while (last < end || done < sent) {
-    while (last < end && sent - done < arguments.window) {
+  while (last < end || !under_way.empty()) {
+    while (last < end && under_way.size() < arguments.window) {
       rw_loan_t loan{};
       check(rw_loan(at.channel, arguments.bytes, &loan), "no loan");
-      std::memset(loan.data, static_cast<int>(sent), std::min<std::size_t>(arguments.bytes, 64));
+      std::memset(loan.data, static_cast<int>(done), std::min<std::size_t>(arguments.bytes, 64));
       rw_ticket ticket = 0;
       check(rw_send_loan(at.channel, &target, &loan, &options, &ticket), "cannot send");
-      ++sent;
+      under_way.push_back(ticket);
     }
-    const int count = rw_poll(at.channel, outcomes.data(), static_cast<int>(arguments.window));
-    check(count, "cannot poll");
-    for (int index = 0; index < count; ++index)
-      if (outcomes[static_cast<std::size_t>(index)].ending != RW_ENDING_DONE) fail("not done");
-    done += static_cast<std::uint64_t>(count);
+    rw_outcome outcome{};
+    check(rw_wait(at.channel, under_way.front(), RW_WAIT_FOREVER, &outcome), "cannot wait");
+    if (outcome.ending != RW_ENDING_DONE) fail("not done");
+    under_way.pop_front();
+    ++done;
     last = now_ns();
   }
   return static_cast<double>(done * arguments.bytes) * 1e9 / static_cast<double>(last - begin);
@@ -126,6 +143,7 @@ double send_for_a_while(const Attached& at, const Arguments& arguments, const ch
 
 // Between as many buffers as there are messages under way.
 double copy_for_a_while(const Arguments& arguments) {
+  pin_to(arguments.engine_core);
   std::vector<std::vector<unsigned char>> from(arguments.window);
   std::vector<std::vector<unsigned char>> to(arguments.window);
   for (auto* buffers : {&from, &to})
@@ -141,6 +159,7 @@ double copy_for_a_while(const Arguments& arguments) {
     seen += to[index][copied % arguments.bytes];
     last = now_ns();
   }
+  pin_to(arguments.core);
   if (seen == UINT64_MAX) fail("never: it keeps the copying from being left out");
   return static_cast<double>(copied) * 1e9 / static_cast<double>(last - begin);
 }
@@ -169,6 +188,8 @@ Arguments read_arguments(int count, char** texts) {
     if (name == "--window") arguments.window = std::stoull(value);
     if (name == "--rounds") arguments.rounds = std::stoull(value);
     if (name == "--seconds") arguments.seconds = std::stod(value);
+    if (name == "--core") arguments.core = std::stoi(value);
+    if (name == "--engine-core") arguments.engine_core = std::stoi(value);
   }
   return arguments;
 }
@@ -179,6 +200,7 @@ int main(int count, char** texts) {
   const Arguments arguments = read_arguments(count, texts);
   int ready[2];
   if (pipe(ready) != 0) return 1;
+  pin_to(arguments.core);
   const pid_t reader = fork();
   if (reader == 0) receive_for_ever(arguments, ready[1]);
   close(ready[1]);
