@@ -21,6 +21,7 @@ constexpr PairOptions kIpv6{.address_a = "[fd00::1]:3200", .address_b = "[fd00::
 constexpr PairOptions kTagged{.vlan = 100};
 /// As the devices are.
 constexpr PairOptions kPlain{.mtu_bytes = 0};
+constexpr PairOptions kPlainTagged{.mtu_bytes = 0, .vlan = 100};
 constexpr PairOptions kPlainIpv6{
     .address_a = "[fd00::1]:3200", .address_b = "[fd00::2]:3200", .mtu_bytes = 0};
 
@@ -37,6 +38,14 @@ constexpr KernelLink kAfPacketIpv6 = {
     "net_af_packet3",
     "iface=vd",
     "ip link add vc type veth peer name vd && ip link set vc up && ip link set vd up",
+    "true"};
+// The kernel takes the tag away and tells of it; the driver puts it back.
+constexpr KernelLink kAfPacketTagged = {
+    "net_af_packet6",
+    "iface=tag0",
+    "net_af_packet7",
+    "iface=tag1",
+    "ip link add tag0 type veth peer name tag1 && ip link set tag0 up && ip link set tag1 up",
     "true"};
 constexpr KernelLink kAfXdp = {
     "net_af_xdp0",
@@ -61,6 +70,7 @@ std::vector<LaneMaker> lanes() {
       {"dpdk_vhost", vhost_pair(kPlain)},
       {"dpdk_af_packet_ipv4", kernel_pair(kAfPacket, kPlain)},
       {"dpdk_af_packet_ipv6", kernel_pair(kAfPacketIpv6, kPlainIpv6)},
+      {"dpdk_af_packet_vlan", kernel_pair(kAfPacketTagged, kPlainTagged)},
       {"dpdk_af_xdp", huge_kernel_pair(kAfXdp, kPlain)},
       {"dpdk_tap", kernel_pair(kTap, kPlain)},
   };
