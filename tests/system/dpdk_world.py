@@ -46,20 +46,30 @@ class Link:
             do("ip", "netns", "add", space)
             do("ip", "-n", space, "link", "set", "lo", "up")
             for kind in ("data", "ctl"):
-                far = f"{kind}{number}"
-                do("ip", "-n", space, "link", "add", kind, "type", "veth", "peer", "name", far,
-                   "netns", self.hub)
-                # A bridge hands on what a sender left to its NIC: there is none.
-                do("ip", "netns", "exec", space, "ethtool", "-K", kind, "tx", "off", "gso", "off",
-                   "tso", "off")
-                do("ip", "-n", self.hub, "link", "set", far, "master", kind, "up")
-                do("ip", "-n", space, "link", "set", kind, "up")
+                self.join(space, kind, f"{kind}{number}")
             do("ip", "-n", space, "address", "add", f"{CONTROL}.{number}/24", "dev", "ctl")
         return self
 
     def __exit__(self, *_):
         for space in (self.hub, *self.spaces.values()):
             subprocess.run(["ip", "netns", "delete", space], check=False, capture_output=True)
+
+    def join(self, space, kind, far):
+        """A cable between a namespace and the bridge of that kind."""
+        do("ip", "-n", space, "link", "add", kind, "type", "veth", "peer", "name", far, "netns",
+           self.hub)
+        # A bridge hands on what a sender left to its NIC: there is none.
+        do("ip", "netns", "exec", space, "ethtool", "-K", kind, "tx", "off", "gso", "off", "tso",
+           "off")
+        do("ip", "-n", self.hub, "link", "set", far, "master", kind, "up")
+        do("ip", "-n", space, "link", "set", kind, "up")
+
+    def remove_data(self, name):
+        """The device itself goes, with its cable."""
+        do("ip", "-n", self.spaces[name], "link", "delete", "data")
+
+    def return_data(self, name):
+        self.join(self.spaces[name], "data", f"data{list(self.spaces).index(name) + 1}")
 
     def address(self, name, on):
         return f"{on}.{list(self.spaces).index(name) + 1}"
