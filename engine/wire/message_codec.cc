@@ -1,5 +1,10 @@
 #include "engine/wire/message_codec.h"
 
+#include <array>
+#include <cstring>
+
+#include "base/check.h"
+
 namespace ringwire::wire {
 namespace {
 
@@ -13,9 +18,34 @@ constexpr unsigned kAllBits = (1U << 6) - 1;
 
 constexpr std::uint16_t kKnownFlags = (1U << 9) - 1;
 
-inline void encode_handle(ByteWriter& writer, const HandleUse& use) {
-  writer.varint(std::uint64_t{use.handle} << 1 | (use.define ? 1U : 0U));
-}
+// Writes where there is room for the longest message, and need not ask for each number.
+struct Pen {
+  std::byte* at;
+
+  template <typename T>
+  void write(T value) {
+    store_le(at, value);
+    at += sizeof(T);
+  }
+  void varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
+    *at++ = static_cast<std::byte>(value);
+  }
+  void bytes(std::span<const std::byte> source) {
+    if (source.empty()) return;
+    std::memcpy(at, source.data(), source.size());
+    at += source.size();
+  }
+  void handle(const HandleUse& use) {
+    varint(std::uint64_t{use.handle} << 1 | (use.define ? 1U : 0U));
+  }
+  void attachment(const HandleUse& use, const Id128& id) {
+    handle(use);
+    if (!use.define && use.handle != 0) return;
+    write(id.high);
+    write(id.low);
+  }
+};
 
 // True when the full form follows.
 inline bool decode_handle(ByteReader& reader, HandleUse& use) {
@@ -29,14 +59,6 @@ inline bool decode_handle(ByteReader& reader, HandleUse& use) {
   return use.define || use.handle == 0;
 }
 
-inline void encode_attachment(ByteWriter& writer, const HandleUse& use, const Id128& id) {
-  encode_handle(writer, use);
-  if (use.define || use.handle == 0) {
-    writer.u64(id.high);
-    writer.u64(id.low);
-  }
-}
-
 inline void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
   if (!decode_handle(reader, use)) return;
   id.high = reader.u64();
@@ -45,6 +67,42 @@ inline void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
 
 bool has_reply_to(const MessageHeader& header) {
   return (header.flags & (kReply | kToOrigin)) != 0 || !header.in_reply_to.attachment.empty();
+}
+
+/// The end of what was written.
+std::byte* put_message(std::byte* start, ItemType type, std::uint32_t number,
+                       const MessageHeader& header, const MessageHandles& handles) {
+  Pen pen{start};
+  const bool reply = has_reply_to(header);
+  pen.write(static_cast<std::uint8_t>(type));
+  pen.varint(number);
+  pen.write(static_cast<std::uint8_t>(
+      static_cast<unsigned>(header.level) | (header.predecessor != 0 ? kHasPredecessor : 0) |
+      (header.attempt != 1 ? kHasAttempt : 0) | (header.priority != 0 ? kHasPriority : 0) |
+      (reply ? kHasReplyTo : 0)));
+  pen.varint(header.flags);
+  pen.attachment(handles.attachment, header.id.attachment);
+  pen.varint(header.id.channel);
+  pen.varint(header.id.sequence);
+  if (header.predecessor != 0) pen.varint(header.id.sequence - header.predecessor);
+  pen.write(header.hash);
+  pen.varint(header.epoch);
+  pen.varint(header.payload_bytes);
+  if (header.attempt != 1) pen.varint(header.attempt);
+  if (header.priority != 0) pen.write(header.priority);
+  pen.handle(handles.service);
+  if (handles.service.define || handles.service.handle == 0) {
+    pen.write(static_cast<std::uint8_t>(header.service.size()));
+    pen.bytes(as_bytes(header.service));
+  }
+  if (reply) {
+    pen.attachment(handles.reply_attachment, header.in_reply_to.attachment);
+    pen.varint(header.in_reply_to.channel);
+    pen.varint(header.in_reply_to.sequence);
+  }
+  pen.varint(header.key.size());
+  pen.bytes(header.key);
+  return pen.at;
 }
 
 }  // namespace
@@ -77,39 +135,19 @@ std::size_t message_bytes(std::uint32_t number, const MessageHeader& header,
   return bytes;
 }
 
-void encode_message(ByteWriter& target, ItemType type, std::uint32_t number,
+void encode_message(ByteWriter& writer, ItemType type, std::uint32_t number,
                     const MessageHeader& header, const MessageHandles& handles) {
-  ByteWriter writer = target;  // in registers
-  const bool reply = has_reply_to(header);
-  writer.u8(static_cast<std::uint8_t>(type));
-  writer.varint(number);
-  writer.u8(static_cast<std::uint8_t>(
-      static_cast<unsigned>(header.level) | (header.predecessor != 0 ? kHasPredecessor : 0) |
-      (header.attempt != 1 ? kHasAttempt : 0) | (header.priority != 0 ? kHasPriority : 0) |
-      (reply ? kHasReplyTo : 0)));
-  writer.varint(header.flags);
-  encode_attachment(writer, handles.attachment, header.id.attachment);
-  writer.varint(header.id.channel);
-  writer.varint(header.id.sequence);
-  if (header.predecessor != 0) writer.varint(header.id.sequence - header.predecessor);
-  writer.u64(header.hash);
-  writer.varint(header.epoch);
-  writer.varint(header.payload_bytes);
-  if (header.attempt != 1) writer.varint(header.attempt);
-  if (header.priority != 0) writer.u8(header.priority);
-  encode_handle(writer, handles.service);
-  if (handles.service.define || handles.service.handle == 0) {
-    writer.u8(static_cast<std::uint8_t>(header.service.size()));
-    writer.bytes(as_bytes(header.service));
+  if (writer.room_bytes() >= max_message_bytes(header)) [[likely]] {
+    std::byte* const start = writer.claim(0);
+    const std::byte* const end = put_message(start, type, number, header, handles);
+    static_cast<void>(writer.claim(static_cast<std::size_t>(end - start)));
+    return;
   }
-  if (reply) {
-    encode_attachment(writer, handles.reply_attachment, header.in_reply_to.attachment);
-    writer.varint(header.in_reply_to.channel);
-    writer.varint(header.in_reply_to.sequence);
-  }
-  writer.varint(header.key.size());
-  writer.bytes(header.key);
-  target = writer;
+  // The last message of a packet, which fits because it does not need the most.
+  std::array<std::byte, kMaxFixedMessageBytes + kMaxKeyBytes + kMaxNameBytes> longest;
+  RW_CHECK(max_message_bytes(header) <= longest.size());
+  const std::byte* const end = put_message(longest.data(), type, number, header, handles);
+  writer.bytes(std::span(longest).first(static_cast<std::size_t>(end - longest.data())));
 }
 
 bool decode_message(ByteReader& source, DecodedMessage& message, MessageHeader& header) {

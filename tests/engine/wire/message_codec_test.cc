@@ -60,6 +60,27 @@ void expect_same_use(const HandleUse& left, const HandleUse& right) {
   }
 }
 
+TEST(MessageCodec, encodes_the_same_into_all_the_room_it_needs_and_no_more) {
+  Random random(5);
+  std::vector<std::byte> wide(2'000);
+  std::vector<std::byte> narrow(2'000);
+  for (int round = 0; round < 10'000; ++round) {
+    Sample sample;
+    fill(random, sample);
+    const std::size_t bytes = message_bytes(77, sample.header, sample.handles);
+    ByteWriter first(wide);
+    encode_message(first, ItemType::kMessage, 77, sample.header, sample.handles);
+    ByteWriter second{std::span(narrow).first(bytes)};
+    encode_message(second, ItemType::kMessage, 77, sample.header, sample.handles);
+    ASSERT_TRUE(second.ok());
+    ASSERT_EQ(second.room_bytes(), 0U);
+    ASSERT_TRUE(std::ranges::equal(first.written(), second.written()));
+    ByteWriter third{std::span(narrow).first(bytes - 1)};
+    encode_message(third, ItemType::kMessage, 77, sample.header, sample.handles);
+    ASSERT_FALSE(third.ok());
+  }
+}
+
 // W-12 to W-16
 TEST(MessageCodec, decodes_what_was_encoded) {
   Random random(1);
