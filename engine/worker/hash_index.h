@@ -60,22 +60,13 @@ class HashIndex {
 
   /// Remove `key` if it is there.
   void erase(std::uint64_t key) {
-    if (count_ == 0) return;
-    std::uint64_t hole = home(key);
-    while (cells_[hole].value != kNone && cells_[hole].key != key) hole = (hole + 1) & mask_;
-    if (cells_[hole].value == kNone) return;
-    --count_;
-    for (std::uint64_t at = (hole + 1) & mask_; cells_[at].value != kNone; at = (at + 1) & mask_) {
-      // An entry may move into the hole unless its home lies cyclically in (hole, at].
-      const std::uint64_t distance = (at - home(cells_[at].key)) & mask_;
-      if (distance >= ((at - hole) & mask_)) {
-        cells_[hole] = cells_[at];
-        hole = at;
-      }
-    }
-    cells_[hole] = {};
-    // An eighth full after the move: as far from moving up again as from moving down once more.
-    if (count_ * 16 < mask_ + 1 && mask_ + 1 > kLeastCells) move_to((mask_ + 1) / 2);
+    const std::uint64_t at = place_of(key);
+    if (at != kNowhere) erase_at(at);
+  }
+  /// Remove `key` if it stands for `value`.
+  void erase(std::uint64_t key, std::uint32_t value) {
+    const std::uint64_t at = place_of(key);
+    if (at != kNowhere && cells_[at].value == value) erase_at(at);
   }
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
@@ -91,6 +82,27 @@ class HashIndex {
 
   [[nodiscard]] static std::uint64_t most_cells(std::uint32_t max_entries) {
     return std::bit_ceil(std::max<std::uint64_t>(std::uint64_t{max_entries} * 2, 2));
+  }
+  static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
+  [[nodiscard]] std::uint64_t place_of(std::uint64_t key) const {
+    if (count_ == 0) return kNowhere;
+    for (std::uint64_t at = home(key); cells_[at].value != kNone; at = (at + 1) & mask_)
+      if (cells_[at].key == key) return at;
+    return kNowhere;
+  }
+  void erase_at(std::uint64_t hole) {
+    --count_;
+    for (std::uint64_t at = (hole + 1) & mask_; cells_[at].value != kNone; at = (at + 1) & mask_) {
+      // An entry may move into the hole unless its home lies cyclically in (hole, at].
+      const std::uint64_t distance = (at - home(cells_[at].key)) & mask_;
+      if (distance >= ((at - hole) & mask_)) {
+        cells_[hole] = cells_[at];
+        hole = at;
+      }
+    }
+    cells_[hole] = {};
+    // An eighth full after the move: as far from moving up again as from moving down once more.
+    if (count_ * 16 < mask_ + 1 && mask_ + 1 > kLeastCells) move_to((mask_ + 1) / 2);
   }
   [[nodiscard]] std::uint64_t home(std::uint64_t key) const { return key & mask_; }
   [[nodiscard]] std::uint64_t free_place(std::uint64_t key) const {

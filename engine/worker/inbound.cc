@@ -320,8 +320,7 @@ void Inbound::drop(std::uint32_t in) {
     }
   }
   detach_source(in);
-  if (core_.in_by_identity.find(message.identity_key) == in)
-    core_.in_by_identity.erase(message.identity_key);
+  core_.in_by_identity.erase(message.identity_key, in);
   if (!RW_MUTANT(68)) core_.end_use(in, {message.domain, message.extent, message.lender});
   core_.end_use(in, {message.domain, message.key_extent});
   core_.give_back(message.moving_domain, message.moving);

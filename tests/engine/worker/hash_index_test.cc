@@ -18,6 +18,10 @@ TEST(HashIndex, behaves_as_a_map_through_any_mix_of_puts_and_erases) {
     if (random.chance(0.5) && (twin.size() < 256 || twin.contains(key))) {
       index.put(key, step);
       twin[key] = step;
+    } else if (random.chance(0.3)) {
+      const std::uint32_t value = twin.contains(key) && random.chance(0.5) ? twin[key] : 400'000;
+      index.erase(key, value);
+      if (twin.contains(key) && twin[key] == value) twin.erase(key);
     } else {
       index.erase(key);
       twin.erase(key);
