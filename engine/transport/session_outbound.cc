@@ -8,11 +8,25 @@ namespace ringwire::transport {
 
 using wire::FrameKind;
 
+// What the last call of each turn finds: nothing, or an acknowledgement that may wait.
+bool Session::State::nothing_due() {
+  if (sender.has_items() || sender.has_fragments() || receiver.has_items() || ping_due)
+    return false;
+  if (ack_due && (now >= lazy_at || ack_waiting >= kAckEveryBulk)) return false;
+  if (!ack_due) lazy_at = kNeverNs;  // what was to ride along went out of date
+  came = false;
+  results_until = kNeverNs;
+  // What was lost is not wanted any more: no silence of the peer means anything.
+  if (sent.oldest() == sent.next_number()) unanswered_since = kNeverNs;
+  return true;
+}
+
 std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet, Gather* gather) {
   note_time(at);
   RW_CHECK(packet.size() >= config.max_packet_bytes);
   packet = packet.first(config.max_packet_bytes);
   if (closed) return close_frame_due ? write_close(packet) : 0;
+  if (nothing_due()) return 0;
   while (sent.full()) {
     congestion.on_lost(1);
     lose(sent.oldest(), true);
@@ -21,11 +35,10 @@ std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet
   const bool whole = room_bytes >= packet.size();
   const bool fragments = sender.has_fragments() && whole && congestion.pace_at() <= now;
   held_back |= (sender.has_fragments() && !fragments) || (sender.has_items() && !whole);
-  if (receiver.has_items()) {
+  if (receiver.has_items())
     note_lazy();
-  } else if (!ack_due) {
-    lazy_at = kNeverNs;  // what was to ride along went out of date
-  }
+  else if (!ack_due)
+    lazy_at = kNeverNs;
   const bool lazy = now >= lazy_at;
   const bool items = sender.has_items() || ping_due || (lazy && receiver.has_items()) ||
                      (receiver.has_urgent_items() && !results_wait());

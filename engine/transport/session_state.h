@@ -51,6 +51,7 @@ struct Session::State {
   void note_sent(std::size_t bytes);
   [[nodiscard]] std::size_t room_for_data() const;
   [[nodiscard]] bool results_wait();
+  [[nodiscard]] bool nothing_due();
 
   // --- session.cc ---
   void shut(Reason reason, bool tell_peer, EventBatch* events);
