@@ -131,8 +131,8 @@ void Groups::end_consumer(std::uint32_t at) {
 void Groups::redeliver(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   if (message.unlisted) enlist(in);
-  // What went to an only consumer has none yet.
-  if (!message.bound) message.group_key = key_of(message.header.hash, message.service);
+  // What went to an only consumer was not bound; others of its key may wait there for room.
+  if (!message.bound) bind(message, message.consumer);
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
@@ -155,16 +155,14 @@ void Groups::redeliver(std::uint32_t in) {
   put_back(consumers_[message.consumer].pending, in);
 }
 
-/// To the front, but behind those of its channel that came back before it and are older.
+/// To the front, but behind those that came back before it and had arrived before it: what a
+/// program had may have been with it twice, and is not in order there.
 void Groups::put_back(IndexList<InMessage>& list, std::uint32_t in) {
-  const MessageId& id = core_.ins[in].header.id;
+  const std::uint64_t arrival = core_.ins[in].arrival;
   std::uint32_t at = list.front();
   while (at != kNone) {
     const InMessage& other = core_.ins[at];
-    const MessageId& before = other.header.id;
-    if (other.deliveries == 0 || before.attachment != id.attachment ||
-        before.channel != id.channel || (before.sequence > id.sequence) != RW_MUTANT(79))
-      break;
+    if (other.deliveries == 0 || (other.arrival > arrival) != RW_MUTANT(79)) break;
     at = IndexList<InMessage>::next(core_.ins, at);
   }
   at == kNone ? list.push_back(core_.ins, in) : list.insert_before(core_.ins, at, in);
