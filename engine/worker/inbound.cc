@@ -59,8 +59,12 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
       case EventKind::kWithdrawn:
         if (const std::uint32_t in = find_tagged(link_index, event); in != kNone) {
           const InMessage& message = core_.ins[in];
-          if ((!handed_out(message) || RW_MUTANT(71)) && !message.settled)
+          if ((!handed_out(message) || RW_MUTANT(71)) && !message.settled) {
+            const NodeIndex node = message.origin_node;
+            const wire::MessageHeader header = message.header;
             finish(in, Ending::kFailed, Reason::kCancelled);
+            withdrawn(node, header.id, header.predecessor);
+          }
         }
         break;
       case EventKind::kResult:

@@ -88,8 +88,11 @@ class Inbound {
   enum class Elder : std::uint8_t { kUnknown, kComing, kOver };
   [[nodiscard]] Elder elder_of(const InMessage& message) const;
   void hold(std::uint32_t in);
-  /// What waits for `id` waits for this elder instead.
-  void retarget(const MessageId& id, std::uint64_t predecessor);
+  enum class Waiters : std::uint8_t { kAll, kEnded };
+  /// What waits for `id`, or what of that its sender will not recall, waits for this elder instead.
+  void retarget(const MessageId& id, std::uint64_t predecessor, Waiters which);
+  /// Its sender called it back. Those behind it come again too, but for those of level none.
+  void withdrawn(NodeIndex node, const MessageId& id, std::uint64_t predecessor);
   void unlist(std::uint32_t in);
   void leave_hold(std::uint32_t in);
   void end_long_holds();
@@ -116,6 +119,18 @@ class Inbound {
     std::uint32_t in = kNone;
     std::uint32_t generation = 0;
   };
+  /// Passed over while its own elder was still to come, or called back; those that name it come
+  /// soon, or never.
+  struct Passed {
+    MessageId id;
+    NodeIndex node = 0;
+    std::uint64_t predecessor = 0;
+    bool comes_again = false;  ///< it was called back
+  };
+  static constexpr std::uint64_t kNotPassed = ~std::uint64_t{0};
+  [[nodiscard]] std::uint64_t passed_before(const InMessage& message) const;
+  std::array<Passed, 64> passed_{};
+  std::uint64_t next_passed_ = 0;
   std::vector<Woken> woken_;  ///< whose elder was admitted, while waking_
   bool waking_ = false;
   std::vector<std::uint32_t> copying_;  ///< local messages whose payload is not all copied yet

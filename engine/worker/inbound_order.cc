@@ -23,6 +23,12 @@ constexpr std::uint32_t kMaxWaiters = 64;
 /// Of holds that are looked at each time: the rest has its turn 20 ms later.
 constexpr std::uint32_t kHoldsPerPass = 256;
 
+/// It came by the network at level none: its sender took the arrival for the end (W-19), and
+/// neither recalls it nor sends it again.
+bool ended_at_sender(const InMessage& message) {
+  return !message.local && message.header.level == Level::kNone;
+}
+
 }  // namespace
 
 void Inbound::on_whole(std::uint32_t in) {
@@ -31,9 +37,26 @@ void Inbound::on_whole(std::uint32_t in) {
     ++core_.counters.received;
     message.copied_bytes = kCounted;
   }
-  const bool ordered = message.header.predecessor != 0 && !message.order_none && !RW_MUTANT(60);
-  if (ordered && elder_of(message) != Elder::kOver) return hold(in);
+  if (message.order_none || RW_MUTANT(60)) return admit(in);
+  while (message.header.predecessor != 0) {
+    const Elder elder = elder_of(message);
+    if (elder == Elder::kOver) break;
+    const std::uint64_t before = elder == Elder::kUnknown ? passed_before(message) : kNotPassed;
+    if (before == kNotPassed) return hold(in);
+    message.header.predecessor = before;  // smaller each time
+  }
   admit(in);
+}
+
+/// Where what this message names was passed over: what that one was to wait for.
+std::uint64_t Inbound::passed_before(const InMessage& message) const {
+  for (const Passed& passed : passed_)
+    if ((!passed.comes_again || ended_at_sender(message)) &&
+        passed.id.sequence == message.header.predecessor && passed.node == message.origin_node &&
+        passed.id.channel == message.header.id.channel &&
+        passed.id.attachment == message.header.id.attachment && !RW_MUTANT(137))
+      return passed.predecessor;
+  return kNotPassed;
 }
 
 Inbound::Elder Inbound::elder_of(const InMessage& message) const {
@@ -138,33 +161,50 @@ void Inbound::admit(std::uint32_t in) {
 
 void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
   if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
-  retarget(id, predecessor);
+  retarget(id, predecessor, Waiters::kAll);
 }
 
 void Inbound::passed_over(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
   MessageId elder = id;
   elder.sequence = predecessor;
-  // While its own elder is still to come, what names it from now on may not pass that: it waits
-  // until its sender recalls it, and sends it again behind that elder.
-  if (predecessor != 0 && core_.windows.look(node, elder) == Seen::kNever)
-    return retarget(id, predecessor);
+  // While its own elder is still to come, what names it from now on may not pass that, but waits
+  // for it instead.
+  if (predecessor != 0 && core_.windows.look(node, elder) == Seen::kNever) {
+    passed_[next_passed_++ % passed_.size()] = {id, node, predecessor, false};
+    return retarget(id, predecessor, Waiters::kAll);
+  }
   elder_gone(node, id, predecessor);
 }
 
-void Inbound::retarget(const MessageId& id, std::uint64_t predecessor) {
+void Inbound::withdrawn(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
+  passed_[next_passed_++ % passed_.size()] = {id, node, predecessor, true};
+  retarget(id, predecessor, Waiters::kEnded);
+}
+
+void Inbound::retarget(const MessageId& id, std::uint64_t predecessor, Waiters which) {
   // Who waited for it waits now for what it waited for itself.
   if (RW_MUTANT(62)) return;
   const std::uint64_t key = core_.identity_key(id);
   std::uint32_t at = core_.held_by_predecessor.find(key);
   if (at == kNone) return;
   core_.held_by_predecessor.erase(key);
+  std::uint32_t moved = kNone;
+  std::uint32_t kept = kNone;
   while (at != kNone) {
     InMessage& message = core_.ins[at];
     const std::uint32_t next = message.next_waiter;
-    unlist(at);
-    message.header.predecessor = predecessor;
-    on_whole(at);
+    std::uint32_t& list = which == Waiters::kAll || ended_at_sender(message) ? moved : kept;
+    message.next_waiter = list;
+    list = at;
     at = next;
+  }
+  if (kept != kNone) core_.held_by_predecessor.put(key, kept);
+  while (moved != kNone) {
+    InMessage& message = core_.ins[moved];
+    const std::uint32_t in = std::exchange(moved, message.next_waiter);
+    unlist(in);
+    message.header.predecessor = predecessor;
+    on_whole(in);
   }
 }
 
@@ -199,7 +239,7 @@ void Inbound::end_long_holds() {
 
 void Inbound::send_back(std::uint32_t in) {
   const InMessage& message = core_.ins[in];
-  const bool for_good = !message.local && message.header.level == Level::kNone;
+  const bool for_good = ended_at_sender(message);
   const wire::MessageHeader header = message.header;
   const NodeIndex node = message.origin_node;
   finish(in, Ending::kFailed, Reason::kQueueFull);

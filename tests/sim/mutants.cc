@@ -153,6 +153,7 @@ constexpr std::array kMutants = std::to_array<Mutant>({
      "the short way is taken while a consumer that left holds messages"},
     {134, "short_way_binds_nothing",
      "keys that an only consumer has are not bound when others come"},
+    {137, "passed_over_forgotten", "who names a message that was passed over waits for it in vain"},
     {136, "room_unheard", "who waits for a record on this node is not told that some came back"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
