@@ -169,11 +169,12 @@ bool Channels::take_releases(ChannelIndex index) {
       continue;
     }
     const auto verdict = static_cast<ipc::Verdict>(release.verdict);
+    const bool replied = (release.flags & ipc::kReleaseReplied) != 0;
     if (core_.ins[in].unlisted && verdict == ipc::Verdict::kDone) {
-      core_.groups->release_unlisted(in);
+      core_.groups->release_unlisted(in, replied);
       continue;
     }
-    core_.groups->on_release(in, verdict, (release.flags & ipc::kReleaseReplied) != 0);
+    core_.groups->on_release(in, verdict, replied);
   }
   if (count != 0) channel.ipc->publish_releases(core_.config.index);
   if (channel.ipc->violated()) violate(index);

@@ -50,7 +50,7 @@ class Groups {
   /// enqueue() of an unlisted message.
   void enqueue_unlisted(std::uint32_t in);
   /// Its program has processed it.
-  void release_unlisted(std::uint32_t in);
+  void release_unlisted(std::uint32_t in, bool replied);
   /// It goes the long way from here on, and so does what its sender has under way besides.
   void enlist(std::uint32_t in);
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.

@@ -34,7 +34,7 @@ class Inbound {
   /// A record for a message that comes the short way, in this service's share; kNone: no room.
   [[nodiscard]] std::uint32_t take_record(std::uint16_t service, DomainIndex domain);
   /// A message that came the short way was processed: tell its sender, and forget it.
-  void finish_unlisted(std::uint32_t in);
+  void finish_unlisted(std::uint32_t in, Reason reason);
   /// It enters the tables: others may ask for it from now on.
   void enlist(std::uint32_t in);
 

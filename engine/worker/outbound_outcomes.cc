@@ -314,9 +314,8 @@ void Outbound::free(std::uint32_t out) {
 void Outbound::leave_books(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
   Channel& channel = core_.channels[message.channel];
-  if (message.unlisted) {
-    --channel.unlisted;
-  } else {
+  if (message.unlisted) --channel.unlisted;
+  if (!message.unlisted || (message.header.flags & wire::kCall) != 0) {
     core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
   }
   channel.outstanding.remove(core_.outs, out);

@@ -1,6 +1,7 @@
 // The short way of a message (outbound.h): small, from a program of this node to one of this node,
 // whose worker is this one, while nothing is unusual. Its two records are filled in one go, and
-// neither enters a table: not by sequence, key or identity, and no duplicate window learns of it.
+// neither enters a table: not by sequence (but for calls), key or identity, and no duplicate window
+// learns of it.
 // That holds while its elders are with their groups here too, or over; enlist() makes all of a
 // channel ordinary before anything else happens: another kind of message, a cancel, a second
 // delivery, a failure.
@@ -16,7 +17,7 @@ namespace ringwire::worker {
 namespace {
 
 /// Of what may be asked of a submission; with anything else it goes the long way.
-constexpr std::uint16_t kPlainFlags = ipc::kSubmitOrderNone | ipc::kSubmitNoWait;
+constexpr std::uint16_t kPlainFlags = ipc::kSubmitOrderNone | ipc::kSubmitNoWait | ipc::kSubmitCall;
 
 bool plain(const ipc::Submission& submission) {
   return (submission.flags & ~kPlainFlags) == 0 && submission.extent_file == 0 &&
@@ -91,6 +92,12 @@ bool Outbound::take_short_way(ChannelIndex index, const ipc::Submission& submiss
   sent.deadline_ns = submission.deadline_ns;
   sent.header.id.sequence = submission.sequence;
   sent.header.level = static_cast<Level>(submission.level);
+  // Its reply looks for it: of what goes the short way, calls alone are found by their sequence.
+  const bool call = (submission.flags & ipc::kSubmitCall) != 0;
+  if (call) {
+    sent.header.flags = wire::kCall;
+    core_.out_by_sequence.put(core_.sequence_key(index, submission.sequence), out);
+  }
 
   InMessage& message = core_.ins[in];
   message.local = true;
@@ -110,6 +117,7 @@ bool Outbound::take_short_way(ChannelIndex index, const ipc::Submission& submiss
   header.priority = submission.priority;
   if (order_none) header.flags |= wire::kOrderNone;
   if (sent.no_wait) header.flags |= wire::kNoWait;
+  if (call) header.flags |= wire::kCall;
   std::memcpy(message.bytes.data(), submission.inline_bytes,
               submission.key_bytes + static_cast<std::size_t>(submission.payload_bytes));
 
@@ -169,11 +177,10 @@ std::uint32_t Inbound::take_record(std::uint16_t service, DomainIndex domain) {
   return in;
 }
 
-void Inbound::finish_unlisted(std::uint32_t in) {
+void Inbound::finish_unlisted(std::uint32_t in, Reason reason) {
   InMessage& message = core_.ins[in];
   if (!message.settled && message.out != kNone)
-    core_.outbound->on_local_result(message.out, message.out_generation, Ending::kDone,
-                                    Reason::kNone);
+    core_.outbound->on_local_result(message.out, message.out_generation, Ending::kDone, reason);
   give_back(in);
 }
 
@@ -207,13 +214,14 @@ void Groups::enqueue_unlisted(std::uint32_t in) {
   hand_out(in, at);  // to the only one there is: no key need be bound to it
 }
 
-void Groups::release_unlisted(std::uint32_t in) {
+void Groups::release_unlisted(std::uint32_t in, bool replied) {
   InMessage& message = core_.ins[in];
   core_.channels[message.channel].held.remove(core_.ins, in);
   if (consumers_[message.consumer].in_flight > 0) --consumers_[message.consumer].in_flight;
   --groups_[message.service].in_flight;
   unbind(message);
-  core_.inbound->finish_unlisted(in);
+  const bool call = (message.header.flags & wire::kCall) != 0;
+  core_.inbound->finish_unlisted(in, call && replied ? Reason::kReplyFollows : Reason::kNone);
 }
 
 void Groups::enlist(std::uint32_t in) {
