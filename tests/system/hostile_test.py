@@ -10,7 +10,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from world import World, await_true, build_folder, die_with_parent, program
+from share_test import Actor
+from world import World, await_true, build_folder, die_with_parent, program, stop
 
 # Rounds of each attack, and whether each round of it must end with the attachment ended.
 ATTACKS = {
@@ -106,7 +107,9 @@ class Hostile(unittest.TestCase):
         told = json.loads(self.pair_log.read_text().splitlines()[-1])
         self.assertGreater(told["sent"], 100)
         self.assertEqual(told, {"sent": told["sent"], "done": told["sent"], "other": 0,
-                                "received": told["sent"], "wrong": 0})
+                                "received": told["sent"], "wrong": 0},
+                         "\n".join(line for line in self.pair_log.read_text().splitlines()
+                                   if line.startswith("wanted")))
 
     def attack(self, name, rounds, seed=1, die=False):
         command = [tool("hostile_program"), self.world.socket("s1"), name, str(rounds), str(seed)]
@@ -221,17 +224,15 @@ class StoppedBeside(Hostile):
     options = ("-o", "limits.hold=300ms")
     beside = ("indices", "races", "lengths", "releases", "files", "greed")
 
-    def held_by(self, process):
-        return sum(channel["held"] for one in self.told("attachments")["attachments"]
-                   if one["pid"] == process.popen.pid for channel in one["channels"])
-
     def test_what_it_held_goes_to_another_and_its_late_release_is_refused(self):
         self.start_pair()
-        stopped = self.world.serve("s1", "--sink", "--service", "held")
-        stopped.stop()
+        reader = Actor(self.world, tool("share_program"))
+        self.addCleanup(reader.kill)
+        self.assertEqual(reader.ask("serve", "held", 0), "ok")
         sender = self.world.sender("s1", "--key", "k", "--service", "held",
                                    self.world.file("held.bin", 300_000))
-        await_true(lambda: self.held_by(stopped) == 1, "the stopped program has it")
+        self.assertEqual(reader.ask("receive"), "copied 300000 mixed")
+        stop(reader.popen)
         attackers = {name: self.attack(name, ATTACKS[name][0], 11) for name in self.beside}
         other = self.world.serve("s1", "--sink", "--service", "held")
         self.assertEqual(sender.end(240), 0, sender.text())
@@ -239,14 +240,14 @@ class StoppedBeside(Hostile):
             _, errors = attacker.communicate(timeout=300)
             self.assertEqual(attacker.returncode, 0, f"{name}: {errors}")
         late = self.counted().get("late_releases", 0)
-        # Its memory is its own until now: what it reads, it reads of what was sent.
-        stopped.signal(signal.SIGCONT)
+        reader.popen.send_signal(signal.SIGCONT)
+        self.assertEqual(reader.ask("look"), "mixed")
+        self.assertEqual(reader.ask("release"), "ok")
         await_true(lambda: self.counted().get("late_releases", 0) == late + 1, "it comes, late")
-        self.assertTrue(stopped.running(), stopped.text())
         self.await_progress()
         self.end_pair()
-        for process in (stopped, other):
-            process.kill()
+        reader.kill()
+        other.kill()
         self.assert_sound()
 
 

@@ -70,6 +70,16 @@ def free_ports(count):
         return list(zip(ports[::2], ports[1::2]))
 
 
+def stop(popen):
+    """SIGSTOP, and waits until every thread has stopped: a busy one runs on for a while."""
+    def stopped():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            return all("State:\tT" in status.read_text() for status in
+                       Path(f"/proc/{popen.pid}/task").glob("*/status"))
+    popen.send_signal(signal.SIGSTOP)
+    await_true(stopped, "every thread has stopped")
+
+
 class Process:
     """A process of the world with its output in a file."""
 
@@ -87,13 +97,7 @@ class Process:
         self.popen.send_signal(number)
 
     def stop(self):
-        """SIGSTOP, and waits until every thread has stopped: a busy one runs on for a while."""
-        def stopped():
-            with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
-                return all("State:\tT" in status.read_text() for status in
-                           Path(f"/proc/{self.popen.pid}/task").glob("*/status"))
-        self.signal(signal.SIGSTOP)
-        await_true(stopped, "every thread has stopped")
+        stop(self.popen)
 
     def kill(self):
         if self.running():
