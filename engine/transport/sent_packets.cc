@@ -47,7 +47,7 @@ void SentPackets::on_sent_silent(TimeNs now) {
 std::uint64_t SentPackets::find_open(std::uint64_t from, std::uint64_t to) const {
   // Without a loss nothing before the oldest is open, and an acknowledgement repeats thousands of
   // numbers that have long been known.
-  if (lost_count_ == 0) from = std::max(from, oldest_);
+  if (lost_count_ == 0) from = std::max(from, oldest_ + (RW_MUTANT(20) ? 1 : 0));
   if (next_ > kSentPackets) from = std::max(from, next_ - kSentPackets);
   to = std::min(to, next_ - 1);
   while (from <= to) {
@@ -57,7 +57,7 @@ std::uint64_t SentPackets::find_open(std::uint64_t from, std::uint64_t to) const
       const std::uint64_t found = from + static_cast<std::uint64_t>(std::countr_zero(word));
       return found <= to ? found : 0;
     }
-    from = (from / 64 + 1) * 64 + (RW_MUTANT(20) ? 1 : 0);
+    from = (from / 64 + 1) * 64;
   }
   return 0;
 }

@@ -27,7 +27,7 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {17, "flight_unbounded", "more bytes are in flight than the peer's receive queue holds"},
     {18, "ack_left_out", "a packet with data forgets the acknowledgement that it should carry"},
     {19, "lost_bytes_stay_in_flight", "lost bytes count as in flight for ever"},
-    {20, "ack_skips_word_start", "the first packet of each 64 after a gap is not acknowledged"},
+    {20, "ack_skips_oldest", "the oldest open packet is not found by an acknowledgement"},
     {21, "item_of_next_packet", "what a packet carried is looked up one place too far"},
     {22, "message_window_off_by_one", "one message more than the window allows"},
     {23, "byte_window_off_by_one", "the message that passes the byte window still goes"},
