@@ -139,7 +139,9 @@ class Hostile(unittest.TestCase):
         told = json.loads(said)
         if ends:
             self.assertEqual(told["ended"], rounds)
-            self.assertEqual(self.ended_since(before), rounds)
+            counted = {reason: count - before.get(reason, 0)
+                       for reason, count in self.counted().items()}
+            self.assertEqual(self.ended_since(before), rounds, counted)
         return {reason: count - before.get(reason, 0) for reason, count in self.counted().items()}
 
     def ended_since(self, before):
