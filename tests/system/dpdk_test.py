@@ -304,7 +304,8 @@ class PktgenPeer(unittest.TestCase):
                 # A worker without messages receives nothing.
                 self.assertGreater(worker["port"]["rx_packets"], 10, workers)
 
-    def test_an_engine_that_is_killed_leaves_messages_without_an_outcome(self):
+    def load_until_killed(self):
+        """Exit code, errors and report of a generator whose engine is killed."""
         with MemifWorld(servers=1) as world:
             world.start()
             world.serve("s1", "--sink")
@@ -313,18 +314,27 @@ class PktgenPeer(unittest.TestCase):
                     [*self.memif_words(world), "--json", "--duration", "60"], stdout=output,
                     stderr=subprocess.PIPE) as load:
                 try:
-                    await_true(lambda: world.status("s1")["messages"]["received"] > 1_000,
+                    await_true(lambda: world.status("s1")["messages"]["received"] > 2_000,
                                "messages come")
                     world.engines["s1"].kill()
                     _, said = load.communicate(timeout=60)
                 finally:
                     load.kill()
-            self.assertEqual(load.returncode, 1)
-            self.assertIn(b"closed the control connection", said)
-            told = json.loads(log.read_text())
-            self.assertEqual(sum(told["outcomes"].values()) + told["without_outcome"],
-                             told["sent"])
-            self.assertGreater(told["outcomes"]["done"], 1_000)
+            return load.returncode, said, log.read_text()
+
+    def test_an_engine_that_is_killed_leaves_messages_without_an_outcome(self):
+        # As DpdkPktgen.pair: the driver may take the generator with the engine.
+        for _ in range(5):
+            code, said, report = self.load_until_killed()
+            if code != -signal.SIGSEGV:
+                break
+            print("net_memif took memory away in a burst: again", file=sys.stderr)
+        self.assertEqual(code, 1)
+        self.assertIn(b"closed the control connection", said)
+        told = json.loads(report)
+        self.assertEqual(sum(told["outcomes"].values()) + told["without_outcome"], told["sent"])
+        # What the engine had received but for a window of 256 was done.
+        self.assertGreater(told["outcomes"]["done"], 1_000)
 
     def test_what_is_wrong_is_said(self):
         with World(servers=1, slaves=0) as world, socket.socket() as mute, \
