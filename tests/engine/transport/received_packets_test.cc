@@ -83,7 +83,7 @@ TEST(ReceivedPackets, acknowledges_the_newest_ranges_of_the_window) {
 
 // W-20, W-21: gaps open and close in front of, behind and within the newest range
 TEST(ReceivedPackets, acknowledges_what_came_out_of_order) {
-  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
     ReceivedPackets packets;
