@@ -1,11 +1,12 @@
 // The short way of a message (outbound.h): small, from a program of this node to one of this node,
 // whose worker is this one, while nothing is unusual. Its two records are filled in one go, and
 // neither enters a table: not by sequence (but for calls), key or identity, and no duplicate window
-// learns of it.
-// That holds while its elders are with their groups here too, or over; enlist() makes all of a
-// channel ordinary before anything else happens: another kind of message, a cancel, a second
-// delivery, a failure.
+// learns of it. That holds while its elders are with their groups here too, or over; enlist() makes
+// all of a channel ordinary before anything else happens: another kind of message, a cancel, a
+// second delivery, a failure.
 #include <cstring>
+#include <span>
+#include <utility>
 
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
