@@ -445,7 +445,7 @@ class DpdkCluster(unittest.TestCase):
                 self.assertIn(message, world.saved_contents())
             self.assertTrue(world.engines["s1"].running())
 
-    def test_an_engine_outlives_its_device(self):
+    def test_an_engine_outlives_its_device_and_has_it_again_when_restarted(self):
         with MixedWorld() as world:
             world.start()
             world.serve_everywhere()
@@ -460,6 +460,12 @@ class DpdkCluster(unittest.TestCase):
             self.assertEqual(world.engines["s1"].end(), 0, world.engines["s1"].text())
             world.start_engine("s1")
             world.await_up("s1")
+            await_true(lambda: world.key_owner(key) == "s1", "s1 serves its key again")
+            before = world.status("s1")["messages"]["received"]
+            done = world.ringwire("c1", "send", "--key", key, data=b"when it is back")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(b"when it is back", world.saved_contents())
+            self.assertGreater(world.status("s1")["messages"]["received"], before)
 
     def test_nothing_processed_is_lost_when_a_dpdk_engine_is_killed(self):
         with MixedWorld() as world:

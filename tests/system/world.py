@@ -250,18 +250,24 @@ class World:
         return self.spawn([program("ringwire"), "send", "--socket", self.socket(name), *arguments],
                           f"send-{len(self.processes)}")
 
+    def slot(self, key):
+        """What the first slave knows of a key: its replicas in their order, and who serves it."""
+        done = self.ringwire((self.slaves + self.servers)[0], "slots", "--key", key, "--json")
+        return json.loads(done.stdout)["key"]
+
     def key_owner(self, key):
         """The server that serves a key, as the first slave sees it."""
-        name = (self.slaves + self.servers)[0]
-        done = self.ringwire(name, "slots", "--key", key, "--json")
-        return json.loads(done.stdout)["key"]["serving"]
+        return self.slot(key)["serving"]
 
     def key_of(self, owner):
-        """A key that `owner` serves."""
+        """A key whose first replica is `owner`, once that serves it: of who serves now alone, one
+        that stands in for another that is just starting would be taken for the owner."""
         for number in range(1000):
-            if self.key_owner(f"key-{number}") == owner:
-                return f"key-{number}"
-        raise AssertionError(f"none of 1,000 keys is served by {owner}")
+            key = f"key-{number}"
+            if self.slot(key)["replicas"][0] == owner:
+                await_true(lambda: self.key_owner(key) == owner, f"{owner} serves {key}")
+                return key
+        raise AssertionError(f"{owner} is the first replica of none of 1,000 keys")
 
     def file(self, name, size_bytes, seed=0):
         """A file of bytes that repeat nowhere soon."""
