@@ -442,6 +442,9 @@ ConfigResult load_config(const std::optional<std::string>& path, const Environme
     if (!file.is_open()) return unreadable(std::string("cannot be read: ") + std::strerror(reason));
     if (file.bad()) return unreadable("cannot be read to its end");
     input.file_text = text.str();
+    // Nobody writes a file to say nothing: it was cut off, or is another one.
+    if (input.file_text.find_first_not_of(" \t\r\n") == std::string::npos)
+      return unreadable("is empty: `ringwire conf new` prints a file with every key");
   }
   return parse_config(input);
 }

@@ -22,6 +22,23 @@ void add(Rules& rules, std::vector<std::string_view> keys, std::string text) {
   rules.push_back({std::move(keys), std::move(text)});
 }
 
+void check_secondaries(const Config& config, Rules& rules) {
+  const Config::Cluster& cluster = config.cluster;
+  if (cluster.type == ClusterType::kRandom && cluster.secondaries > 0)
+    add(rules, {"cluster.secondaries", "cluster.type"}, "a random cluster has no secondaries");
+  // Who has no list does not know how many there will be: a slave, or a server that is to join.
+  const bool is_alone = config.node.role == NodeRole::kServer && cluster.seeds.empty() &&
+                        cluster.bootstrap_expect <= 1;
+  const std::size_t members = !cluster.members.empty()       ? cluster.members.size()
+                              : cluster.bootstrap_expect > 1 ? cluster.bootstrap_expect
+                              : is_alone                     ? 1
+                                                             : 0;
+  if (members != 0 && cluster.secondaries >= members)
+    add(rules, {"cluster.secondaries", "cluster.members"},
+        "at most " + std::to_string(members - 1) + ": of " + std::to_string(members) + " member" +
+            (members == 1 ? "" : "s") + ", so many are left for a key beside its owner");
+}
+
 void check_members(const Config& config, Rules& rules) {
   const Config::Cluster& cluster = config.cluster;
   if (!cluster.members.empty() && cluster.bootstrap_expect > 0)
@@ -78,8 +95,7 @@ void check_port(const Config& config, const IsGiven& is_given, Rules& rules) {
 
 std::vector<BrokenRule> broken_rules(const Config& config, const IsGiven& is_given) {
   Rules rules;
-  if (config.cluster.type == ClusterType::kRandom && config.cluster.secondaries > 0)
-    add(rules, {"cluster.secondaries", "cluster.type"}, "a random cluster has no secondaries");
+  check_secondaries(config, rules);
   check_members(config, rules);
   const std::size_t cores = config.node.cores.size();
   if (cores > kMaxWorkers)

@@ -128,7 +128,7 @@ class World:
         self.slaves = [f"c{i + 1}" for i in range(slaves)]
         names = self.servers + self.slaves
         self.ports = dict(zip(names, free_ports(len(names))))
-        self.secondaries = secondaries
+        self.secondaries = min(secondaries, servers - 1)
         self.engines = {}
 
     def __enter__(self):

@@ -142,7 +142,10 @@ TEST(Config, a_file_is_read_and_a_missing_one_is_a_problem) {
   EXPECT_EQ(config.value().node.name, "x");
   EXPECT_EQ(config.value().node.zone, "z");
   std::ofstream(path, std::ios::trunc).close();
-  EXPECT_TRUE(load_config(path, {}, {}).ok());  // empty
+  const auto empty = load_config(path, {}, {});
+  ASSERT_FALSE(empty.ok());
+  EXPECT_EQ(empty.error().at(0).to_text(),
+            path + ": is empty: `ringwire conf new` prints a file with every key");
   std::remove(path.c_str());
   const auto missing = load_config(path, {}, {});
   ASSERT_FALSE(missing.ok());

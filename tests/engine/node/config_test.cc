@@ -242,6 +242,16 @@ TEST(Config, each_mistake_in_a_file_has_its_place_and_its_sentence) {
       // between keys
       {"[cluster]\ntype = \"random\"\nsecondaries = 1\n",
        "n.toml:3:15: cluster.secondaries: a random cluster has no secondaries\n"},
+      {"[cluster]\nsecondaries = 2\nmembers = [\"local\", \"b\"]\n",
+       "n.toml:2:15: cluster.secondaries: at most 1: of 2 members, so many are left for a key "
+       "beside its owner\n"},
+      {"[cluster]\nsecondaries = 1\n",
+       "n.toml:2:15: cluster.secondaries: at most 0: of 1 member, so many are left for a key "
+       "beside its owner\n"},
+      {"[cluster]\nsecondaries = 3\nbootstrap_expect = 3\n",
+       "n.toml:2:15: cluster.secondaries: at most 2: of 3 members, so many are left for a key "
+       "beside its owner\n"},
+      {"[cluster]\nsecondaries = 2\nmembers = [\"local\", \"b\", \"c\"]\n", ""},
       {"[cluster]\nmembers = [\"local\"]\nbootstrap_expect = 3\n",
        "n.toml:3:20: cluster.bootstrap_expect: members are listed already: use one of the two\n"},
       {"[cluster]\nmembers = [\"a\", \"b\"]\n",
