@@ -35,6 +35,7 @@ struct BenchOptions {
   std::uint32_t order = RW_ORDER_KEY;
   bool share = false;
   std::int64_t timeout_ns = 30'000'000'000;  ///< of each message, until its outcome
+  std::int64_t deadline_ns = 0;              ///< of the whole run; 0: none
 };
 
 /// What one thread measured; those of all threads add up.

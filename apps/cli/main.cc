@@ -6,20 +6,9 @@
 #include <string>
 
 #include "apps/cli/shell.h"
-#include "apps/cli/terminal.h"
 
 namespace ringwire::cli {
 namespace {
-
-ExitCode tell(const CommandError& error) {
-  const Colour colour = wants_colour(stderr) ? Colour::kOn : Colour::kOff;
-  fmt::print(stderr, "{} {}\n", tinted("ringwire:", Tint::kBad, colour), printable(error.what()));
-  if (!error.needed().empty()) {
-    fmt::print(stderr, "  needed: {}\n", printable(error.needed()));
-  }
-  if (!error.mend().empty()) fmt::print(stderr, "  try:    {}\n", printable(error.mend()));
-  return error.code();
-}
 
 // Which command's help answers a usage error: the innermost that was recognised.
 std::string help_command(const CLI::App& app) {

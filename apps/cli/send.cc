@@ -270,6 +270,9 @@ void check_options(SendOptions& options) {
   if (options.call && options.files.size() > 1) {
     throw CLI::ValidationError("--call", "takes one file");
   }
+  if (options.call && options.level != RW_LEVEL_DEFAULT && options.level != RW_LEVEL_PROCESSED) {
+    throw CLI::ValidationError("--ack", "is for one way: a call is done when its reply is here");
+  }
   const int ways = (options.random ? 1 : 0) + (options.broadcast ? 1 : 0) +
                    (options.replicas ? 1 : 0) + (options.node.empty() ? 0 : 1);
   if (ways > 1) {
@@ -319,7 +322,7 @@ void add_send(CLI::App& app, Shell& shell) {
   add_require_option(*command, options->require);
   add_order_option(*command, options->order);
   add_duration_option(*command, "--timeout", options->timeout_ns,
-                      "Until the outcome; 0: as long as it takes [0]");
+                      "Of each message, until its outcome; 0: as long as it takes [0]");
   command->add_flag("--no-wait", options->no_wait,
                     "Fail at once when no node serves it or a queue is full");
   command->add_flag("--call", options->call, "Wait for the reply and write it to standard output");

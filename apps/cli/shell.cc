@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 
+#include "apps/cli/terminal.h"
 #include "apps/cli/units.h"
 #include "ipc/ringwire.h"
 
@@ -38,6 +39,16 @@ std::string Shell::socket_path() const {
   if (!socket.empty()) return socket;
   std::array<char, kSocketPathBytes> buffer{};
   return rw_default_socket(buffer.data(), buffer.size());
+}
+
+ExitCode tell(const CommandError& error) {
+  const Colour colour = wants_colour(stderr) ? Colour::kOn : Colour::kOff;
+  fmt::print(stderr, "{} {}\n", tinted("ringwire:", Tint::kBad, colour), printable(error.what()));
+  if (!error.needed().empty()) {
+    fmt::print(stderr, "  needed: {}\n", printable(error.needed()));
+  }
+  if (!error.mend().empty()) fmt::print(stderr, "  try:    {}\n", printable(error.mend()));
+  return error.code();
 }
 
 void add_engine_options(CLI::App& command, Shell& shell) {

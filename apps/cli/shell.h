@@ -25,6 +25,9 @@ struct Shell {
   [[nodiscard]] std::string socket_path() const;
 };
 
+/// Say on standard error what stopped a command. Returns its exit code.
+ExitCode tell(const CommandError& error);
+
 /// Add --socket and --json to a command.
 void add_engine_options(CLI::App& command, Shell& shell);
 

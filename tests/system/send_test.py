@@ -4,7 +4,7 @@ import base64
 import json
 import unittest
 
-from world import World, await_true
+from world import World, await_true, run
 
 
 class SendOutcomes(unittest.TestCase):
@@ -57,6 +57,20 @@ class SendOutcomes(unittest.TestCase):
             self.assertEqual(done.returncode, 1, done.stderr)
             sent = json.loads(done.stdout)["sends"][0]
             self.assertEqual((sent["ending"], sent["reply"]), ("done", None))
+
+
+class BenchEnds(unittest.TestCase):
+    def test_a_run_whose_receiver_has_stopped_ends_with_its_deadline(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            world.serve("s1", "--echo").stop()
+            for pattern in ("echo", "stream", "large"):
+                with self.subTest(pattern):
+                    done = run("ringwire", "bench", pattern, "--socket", world.socket("s1"),
+                               "--size", "64", "--timeout", "1h", "--duration", "100ms",
+                               "--deadline", "700ms")
+                    self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+                    self.assertIn(b"did not end within 700.00 ms", done.stderr)
 
 
 class SeveralTargets(unittest.TestCase):

@@ -72,6 +72,7 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
       {"send /dev/null", "--key"},
       {"send --key k --ack maybe", "maybe"},
       {"send --key k --timeout 5", "duration"},
+      {"send --key k --call --ack none", "reply"},
       {"send --key k --random --broadcast", "only one"},
       {"send --key k a b", "--key-name"},
       {"send --key k --hash 3", "not both"},
@@ -86,6 +87,10 @@ TEST(Command, exits_2_for_wrong_usage_and_says_what_is_wrong) {
       {"bench echo --duration 3", "duration"},
       {"bench echo --threads 0", "--threads"},
       {"bench stream --window 1000000", "--window"},
+      {"bench stream --window 0", "--window"},
+      {"bench large --count 0", "--count"},
+      {"bench echo --ack none", "--ack"},
+      {"bench echo --deadline 3", "duration"},
       {"bench echo --count 2 --threads 3", "--count"},
       {"conf", "subcommand"},
       {"conf check", "FILE"},
@@ -179,6 +184,14 @@ TEST(Conf, check_tells_all_that_an_engine_would_refuse) {
   EXPECT_TRUE(says(machine, ":2:10: limits.memory: is too small")) << machine.output;
   EXPECT_TRUE(says(machine, "\n  workers: ")) << machine.output;
   EXPECT_TRUE(says(machine, ":4:9: allow.users: names no-such-user")) << machine.output;
+}
+
+TEST(Conf, check_refuses_a_file_with_nothing_in_it) {
+  const FileOfText file("\n  \n");
+  const Ran ran = run("conf check " + file.path());
+  EXPECT_EQ(ran.exit_code, 2);
+  EXPECT_TRUE(says(ran, "is empty")) << ran.output;
+  EXPECT_TRUE(says(ran, "ringwire conf new")) << ran.output;
 }
 
 TEST(Conf, check_says_that_a_folder_is_no_file) {
