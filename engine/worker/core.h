@@ -67,7 +67,8 @@ inline constexpr std::uint32_t kUserPerLeft = 8;
 inline constexpr std::uint32_t kModestRecords = 16;
 /// Of a pool's records, one in 64 is for channels and services that have none.
 inline constexpr std::uint32_t kFirstShare = 64;
-/// What no node takes of a program that is gone fails after so many [limits] program_grace.
+/// What no node takes of a program that is gone fails after so many [limits] program_grace; and so
+/// does an answer to a node that is down.
 inline constexpr std::int64_t kOrphanGraces = 15;
 /// Sends to several targets that may be given up in one turn: each is a walk through all records.
 inline constexpr std::uint32_t kMostWalksPerTurn = 4;
@@ -114,6 +115,7 @@ struct Link {
 /// One peer as this worker sees it.
 struct Node {
   PeerState state = PeerState::kUnknown;
+  TimeNs down_since_ns = kNeverNs;  ///< kDown since
   std::uint32_t remote_worker_count = 0;
   std::vector<std::uint32_t> links;  ///< by remote worker, kNone = none yet
 };

@@ -82,7 +82,8 @@ void Outbound::recall_newer(std::uint32_t out) {
 // ---- time and change ----------------------------------------------------------------------------
 
 TimeNs Outbound::next_deadline_ns() const {
-  return std::min(core_.deadlines.next_ns(), waiting_.empty() ? kNeverNs : retry_at_ns_);
+  return std::min(
+      {core_.deadlines.next_ns(), waiting_.empty() ? kNeverNs : retry_at_ns_, lost_answers_at_ns_});
 }
 
 void Outbound::reconsider() { reconsider_ = true; }
@@ -117,6 +118,7 @@ void Outbound::on_time() {
     recall(entry.index);
     ended(entry.index, Ending::kFailed, reason);
   }
+  if (core_.now >= lost_answers_at_ns_) end_lost_answers();
   const bool room = room_came();
   if (!reconsider_ && !room && core_.now < retry_at_ns_) return;
   const bool all = reconsider_;
@@ -204,6 +206,35 @@ void Outbound::evacuate(NodeIndex node, Moves moves) {
     recall(out);
     ended(out, Ending::kFailed, Reason::kDown);
   }
+}
+
+// Who asked was a program of an engine that is gone. If that engine comes back soon, so do its
+// programs, and they ask again for what was not answered: an answer that waits is for those.
+TimeNs Outbound::given_up_at_ns(NodeIndex node) const {
+  const Node& peer = core_.nodes[node];
+  if (peer.state != PeerState::kDown || RW_MUTANT(138)) return kNeverNs;
+  return peer.down_since_ns + core_.config.program_grace_ns * (core_.draining ? 1 : kOrphanGraces);
+}
+
+void Outbound::on_down(NodeIndex node) {
+  lost_answers_at_ns_ = std::min(lost_answers_at_ns_, given_up_at_ns(node));
+}
+
+void Outbound::end_lost_answers() {
+  for (std::uint32_t out = 0; out < core_.outs.capacity(); ++out) {
+    const OutMessage& message = core_.outs[out];
+    // Also what stands in the list of a link that has no session any more.
+    const bool waits = message.state == OutState::kWaiting || message.state == OutState::kQueued;
+    if (!waits || message.target != ipc::TargetKind::kOrigin ||
+        core_.now < given_up_at_ns(message.fixed_node))
+      continue;
+    recall(out);
+    ended(out, Ending::kFailed, Reason::kDown);
+  }
+  lost_answers_at_ns_ = kNeverNs;
+  for (NodeIndex node = 0; node < core_.nodes.size(); ++node)
+    if (const TimeNs at = given_up_at_ns(node); at > core_.now)
+      lost_answers_at_ns_ = std::min(lost_answers_at_ns_, at);
 }
 
 void Outbound::on_session_end() {

@@ -49,6 +49,10 @@ class Outbound {
   void evacuate(NodeIndex node, Moves moves = Moves::kElsewhere);
   /// The channel's program is gone: nobody waits for answers any more.
   void abandon_calls(ChannelIndex index);
+  /// A node is down: answers to its programs wait for it, but not for ever.
+  void on_down(NodeIndex node);
+  /// End those whose node is down for too long by now. A draining engine waits less long.
+  void end_lost_answers();
   /// A session ended; call after its last kResult.
   void on_session_end();
 
@@ -84,6 +88,8 @@ class Outbound {
   [[nodiscard]] std::uint32_t choose(OutMessage& message);
   [[nodiscard]] bool usable(NodeIndex node) const;
   void wait(std::uint32_t out, Reason reason, DurationNs pause_ns);
+  /// When answers to a node that is down are given up; kNeverNs if it is not.
+  [[nodiscard]] TimeNs given_up_at_ns(NodeIndex node) const;
   [[nodiscard]] bool room_came() const;
   [[nodiscard]] std::uint32_t worker_of(const OutMessage& message) const;
   /// Its node is ours, and this worker takes it there.
@@ -109,7 +115,8 @@ class Outbound {
   Core& core_;
   IndexList<OutMessage> waiting_;
   TimeNs retry_at_ns_ = kNeverNs;
-  bool local_full_ = false;  ///< some of waiting_ found no room on this node
+  TimeNs lost_answers_at_ns_ = kNeverNs;  ///< when the next node that is down is given up
+  bool local_full_ = false;               ///< some of waiting_ found no room on this node
   bool reconsider_ = false;
   std::uint32_t lent_ = 0;  ///< kLent
   std::uint32_t random_cursor_ = 0;

@@ -129,7 +129,9 @@ void Outbound::route(std::uint32_t out) {
   const bool gone = fixed(message) &&
                     core_.nodes[message.fixed_node].state != PeerState::kUnknown &&
                     message.target == ipc::TargetKind::kNode && message.parent != kNone;
-  if (message.no_wait || gone) return ended(out, Ending::kFailed, reason);
+  const bool lost =
+      message.target == ipc::TargetKind::kOrigin && core_.now >= given_up_at_ns(message.fixed_node);
+  if (message.no_wait || gone || lost) return ended(out, Ending::kFailed, reason);
   wait(out, reason, 0);
 }
 

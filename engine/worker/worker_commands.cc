@@ -94,7 +94,10 @@ void Worker::State::operator()(CloseSessions& command) {
 
 void Worker::State::operator()(SetPeerState& command) {
   Node& peer = core.nodes[command.node];
+  if (command.state == PeerState::kDown && peer.state != PeerState::kDown)
+    peer.down_since_ns = core.now;
   peer.state = command.state;
+  if (command.state == PeerState::kDown) outbound.on_down(command.node);
   if (command.state == PeerState::kHung || command.state == PeerState::kDown)
     outbound.evacuate(command.node);
   outbound.reconsider();
@@ -110,6 +113,7 @@ void Worker::State::operator()(Drain&) {
   core.draining = true;
   core.drained_told = false;
   groups.turn_all_away(Reason::kShutdown);
+  outbound.end_lost_answers();
 }
 
 void Worker::State::operator()(TakeSnapshot& command) {

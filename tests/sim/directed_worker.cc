@@ -76,6 +76,34 @@ WorldOptions turned_away_while_all_sleep() {
   return options;
 }
 
+/// Their programs have many calls open when their nodes end for good. What is answered to them
+/// ends, and what is answered to another has its room.
+WorldOptions callers_that_are_gone() {
+  constexpr std::uint32_t kGone = 5;
+  WorldOptions options;
+  options.servers = 1;
+  options.clients = kGone + 1;
+  options.secondaries = 0;
+  options.consumers = 8;
+  options.messages = 200;
+  options.window = 60;
+  options.pause_ns = 100 * kMicrosecondNs;
+  options.large_chance = 0;
+  options.call_chance = 1;
+  options.keys = 60;
+  options.work_ns = 10 * kMs;
+  options.out_messages = 64;
+  options.message_slots = 4'096;
+  options.program_grace_ns = 10 * kMs;
+  options.ends_before_heal = true;
+  options.safety_ns = 2 * kSecondNs;
+  for (std::uint32_t client = 0; client < kGone; ++client) {
+    options.faults.push_back({FaultKind::kClientCrash, 20 * kMs, 0, client, 0, 0});
+    options.faults.push_back({FaultKind::kCrash, 20 * kMs, options.safety_ns, 1 + client, 0, 0});
+  }
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> worker_worlds() {
@@ -86,6 +114,8 @@ std::vector<Directed> worker_worlds() {
       {"given_up_while_packets_are_lost", "and nobody is suspected for it",
        given_up_while_packets_are_lost()},
       {"turned_away_while_all_sleep", "and sent elsewhere at once", turned_away_while_all_sleep()},
+      {"callers_that_are_gone", "with their node, keep nobody's answers out",
+       callers_that_are_gone()},
   };
 }
 

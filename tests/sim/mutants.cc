@@ -155,6 +155,7 @@ constexpr std::array kMutants = std::to_array<Mutant>({
      "keys that an only consumer has are not bound when others come"},
     {137, "passed_over_forgotten", "who names a message that was passed over waits for it in vain"},
     {136, "room_unheard", "who waits for a record on this node is not told that some came back"},
+    {138, "answers_wait_for_ever", "answers to a node that is gone for good never end"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
 

@@ -260,6 +260,19 @@ class PktgenPeer(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return json.loads(done.stdout) if done.stdout else None, done.stderr.decode()
 
+    def test_answers_to_a_node_that_is_gone_end(self):
+        with World(servers=1, slaves=0) as world:
+            world.start_engine("s1", "-o", "limits.program_grace=100ms")
+            world.await_up("s1")
+            world.serve("s1", "--echo")
+            caller = world.spawn([program("ringwire-pktgen"), "peer", "--address", "127.0.0.1:0",
+                                  "--engine", f"127.0.0.1:{world.ports['s1'][0]}", "--call",
+                                  "--size", "2000", "--window", "256"], "caller")
+            await_true(lambda: world.status("s1")["messages"]["taken"] > 1_000, "it is answered")
+            caller.kill()
+            await_true(lambda: world.status("s1")["messages"]["in_flight"] == 0,
+                       "no answer waits for it any more")
+
     def test_messages_over_memif_reach_programs_and_are_counted_by_outcome(self):
         with MemifWorld(servers=1) as world:
             world.start()

@@ -37,6 +37,7 @@ class LoneWorker {
     std::uint64_t bytes = 100;
     Level level = Level::kProcessed;
     std::string_view service = {};  ///< "", or one that was added
+    bool call = false;
   };
 
   explicit LoneWorker(std::uint32_t duplicate_windows = 16)
@@ -58,6 +59,7 @@ class LoneWorker {
     message.header.payload_bytes = sent.bytes;
     message.header.level = sent.level;
     message.header.service = sent.service;
+    if (sent.call) message.header.flags |= wire::kCall;
     message.header.epoch = 1;
     message.payload = payload_.data();
     message.cookie = static_cast<std::uint32_t>(sent.sequence);
@@ -123,8 +125,9 @@ class LoneWorker {
 
   CommandBox commands;
   NoticeBox notices;
-  std::vector<Result> results;  ///< of the messages sent
-  bool deaf = false;            ///< what the worker sends is lost
+  std::vector<Result> results;        ///< of the messages sent
+  std::size_t messages_received = 0;  ///< by the peer, which settles none
+  bool deaf = false;                  ///< what the worker sends is lost
 
  private:
   static transport::SessionConfig session(std::uint64_t local, std::uint64_t remote) {
@@ -137,9 +140,11 @@ class LoneWorker {
   }
 
   void read_events() {
-    for (const transport::Event& event : events_.all())
+    for (const transport::Event& event : events_.all()) {
+      if (event.kind == transport::EventKind::kMessage) ++messages_received;
       if (event.kind == transport::EventKind::kResult)
         results.push_back({event.cookie, event.ending, event.reason});
+    }
     events_.clear();
   }
 
