@@ -19,6 +19,8 @@ namespace {
 
 // How long an engine that lives may take for an answer: adopting a file of many GiB takes seconds.
 constexpr DurationNs kAnswerNs = 60 * kSecondNs;
+// A channel that was closed is of no more concern: its end may wait for whoever reads its messages.
+constexpr DurationNs kClosedNs = 200 * kMillisecondNs;
 // A hello is answered at once; an engine that hangs must not hang a back-off loop.
 constexpr DurationNs kHelloNs = 5 * kSecondNs;
 
@@ -204,7 +206,8 @@ int AttachLink::request(AttachType type, std::span<const std::byte> body, int de
   header.type = static_cast<std::uint32_t>(type);
   header.request = ++last_request_;
   header.body_bytes = static_cast<std::uint32_t>(body.size());
-  const TimeNs deadline = monotonic_ns() + kAnswerNs;
+  const DurationNs patience_ns = type == AttachType::kChannelClose ? kClosedNs : kAnswerNs;
+  const TimeNs deadline = monotonic_ns() + patience_ns;
   SocketResult result = send_datagram(socket_, header, body,
                                       std::span(&descriptor, descriptor >= 0 ? 1u : 0u), deadline);
   while (result == SocketResult::kDone) {

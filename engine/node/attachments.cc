@@ -61,17 +61,15 @@ void Attachments::detach(AttachmentId number) {
   if (found == attachments_.end()) return;
   ids_.erase(found->second.id);
   attached_.give_back(found->second.uid, 1);
-  const auto channels = std::move(found->second.channels);
-  for (const auto& [name, index] : channels) {
+  std::set<worker::ChannelIndex> channels = std::move(found->second.closing);
+  for (const auto& [name, index] : found->second.channels) channels.insert(index);
+  for (const worker::ChannelIndex index : channels) {
     Channel& channel = *channels_[index];
     channel.when_gone = nullptr;
     std::erase_if(pending_,
                   [gone = index](const auto& entry) { return entry.second.index == gone; });
     if (channel.state == Channel::State::kLive) start_closing(channel);
-  }
-  // What its channels are charged with is theirs until they are freed.
-  for (const auto& [name, index] : channels) {
-    Channel& channel = *channels_[index];
+    // What it is charged with is its own until it is freed.
     channel.attachment = 0;
   }
   const std::uint64_t bytes = found->second.channel_bytes;
@@ -166,6 +164,9 @@ void Attachments::close_channel(AttachmentId number, std::uint32_t channel, Answ
   Channel* found = live_channel(number, channel);
   if (found == nullptr) return answer(AttachStatus::kUnknown);
   found->when_gone = [answer = std::move(answer)] { answer(AttachStatus::kOk); };
+  Attachment& attachment = attachments_.at(number);
+  attachment.channels.erase(channel);
+  attachment.closing.insert(found->index);
   start_closing(*found);
 }
 
@@ -321,7 +322,7 @@ void Attachments::on_channel_gone(const worker::ChannelGone& gone) {
   if (channel.state != Channel::State::kClosing || --channel.workers_left > 0) return;
   const std::function<void()> when_gone = std::move(channel.when_gone);
   const auto owner = attachments_.find(channel.attachment);
-  if (owner != attachments_.end()) owner->second.channels.erase(channel.number);
+  if (owner != attachments_.end()) owner->second.closing.erase(gone.index);
   free_channel(gone.index);
   if (when_gone) when_gone();
 }

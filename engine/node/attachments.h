@@ -76,6 +76,7 @@ struct Attachment {
   TimeNs since_ns = 0;
   worker::DomainIndex domain = 0;
   std::map<std::uint32_t, worker::ChannelIndex> channels;  ///< by the program's number
+  std::set<worker::ChannelIndex> closing;  ///< closed by it, with messages that have not ended
   std::uint64_t channel_bytes = 0;  ///< of down files; charged beyond kAttachmentReserveBytes
   std::uint64_t adopted_bytes = 0;
   std::uint64_t descriptors = 0;  ///< of the engine, for its channels and files
@@ -123,6 +124,7 @@ class Attachments {
   // Requests. Each answers exactly once, now or later, unless the attachment ends before.
   void open_channel(AttachmentId number, const ipc::ChannelOpenRequest& request, Descriptor up_file,
                     OpenAnswer answer);
+  /// The number is free at once; the answer comes when the last message of the channel has ended.
   void close_channel(AttachmentId number, std::uint32_t channel, Answer answer);
   void adopt(AttachmentId number, const ipc::FileRequest& request, Descriptor file, Answer answer);
   void drop(AttachmentId number, const ipc::FileRequest& request, Answer answer);
