@@ -355,7 +355,7 @@ bool Program::compose() {
   bool any = false;
   while (role_ == Role::kClient && stage_.oracle.of(sender_).size() < options.messages &&
          outgoing_.size() < options.window && to_submit_.size() < 4 && stage_.now >= next_send_ &&
-         channel_) {
+         open_span() < kMaxSpan && channel_) {
     any = true;
     std::uint32_t service = 0;
     if (options.service_per_client)
@@ -400,9 +400,8 @@ void Program::choose_target(Message& message, ipc::Submission& submission) {
 
 void Program::compose_one(std::uint16_t service, bool call) {
   const WorldOptions& options = stage_.options;
-  const std::uint64_t room = outgoing_.empty()
-                                 ? options.sequence_jump_most
-                                 : kMaxSpan - 1 - (next_sequence_ - outgoing_.begin()->first);
+  const std::uint64_t room = outgoing_.empty() ? options.sequence_jump_most
+                                               : kMaxSpan - 1 - std::min(kMaxSpan - 1, open_span());
   const std::uint64_t of_lap = next_sequence_ % kDuplicateWindow;
   if (random_.chance(options.sequence_jump_chance))
     next_sequence_ += random_.between(0, room);

@@ -83,6 +83,10 @@ class Program {
   void call_elsewhere(Held& held);
   bool pump();
   bool compose();
+  /// Numbers from the oldest without an outcome to the next.
+  [[nodiscard]] std::uint64_t open_span() const {
+    return outgoing_.empty() ? 0 : next_sequence_ - outgoing_.begin()->first;
+  }
   void compose_one(std::uint16_t service, bool call);
   void choose_target(Message& message, ipc::Submission& submission);
   void queue(const ipc::Submission& submission, std::int64_t message);
