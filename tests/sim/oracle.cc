@@ -82,9 +82,15 @@ Message* Oracle::on_delivery(TimeNs now, const Place& place, const ipc::Delivery
     violation("handed out again and not flagged: " + name);
   if (here.holder != 0) violation("handed out while a program has it: " + name);
   if (here.released != 0 && !message.call) violation("handed out again after it was done: " + name);
-  // A superseded attempt that comes late, when the other has ended, is a new copy.
-  if (delivery.attempt != here.last_attempt + 1) here.of_copy = 0;
-  here.last_attempt = delivery.attempt;
+  // A superseded attempt that comes late, when the other has ended, is a new copy; one that comes
+  // before takes the place of the other, and is the same. The engine's record of it tells.
+  const bool same = delivery.token == here.last_token && place.worker == here.last_worker;
+  if (!same) {
+    here.of_copy = 0;
+    here.given_up = false;
+  }
+  here.last_token = delivery.token;
+  here.last_worker = place.worker;
   if (++here.of_copy > options_.max_deliveries)
     violation("handed out more often than max_deliveries: " + name);
   check_order(now, place, message);

@@ -56,9 +56,10 @@ struct Message {
   struct AtNode {
     std::uint64_t life = 0;  ///< of the engine
     std::uint32_t deliveries = 0;
-    std::uint32_t of_copy = 0;       ///< deliveries of the copy that is there now
-    std::uint32_t last_attempt = 0;  ///< a copy counts it up with each delivery
-    std::uint32_t holder = 0;        ///< program that has it, 0 = none
+    std::uint32_t of_copy = 0;     ///< deliveries of the copy that is there now
+    std::uint64_t last_token = 0;  ///< names the copy at its worker
+    std::uint32_t last_worker = 0;
+    std::uint32_t holder = 0;  ///< program that has it, 0 = none
     std::uint32_t released = 0;
     bool back = false;            ///< it was handed back, or its program died: comes again
     std::uint64_t back_turn = 0;  ///< turns that its worker had had by then
