@@ -104,6 +104,28 @@ WorldOptions callers_that_are_gone() {
   return options;
 }
 
+/// Messages of level none find no room while their elders are lost or late: what names them waits
+/// for those instead.
+WorldOptions passed_over_before_their_elders() {
+  WorldOptions options;
+  options.servers = 1;
+  options.clients = 2;
+  options.secondaries = 0;
+  options.keys = 2;
+  options.messages = 600;
+  options.window = 60;
+  options.in_messages = 64;
+  options.large_chance = 0;
+  options.call_chance = 0;
+  options.none_chance = 0.6;
+  options.message_slots = 4'096;
+  options.work_ns = 200 * kMicrosecondNs;
+  options.safety_ns = 300 * kMs;
+  options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.03});
+  options.faults.push_back({FaultKind::kReorder, 0, options.safety_ns, 0, 0, 0.1});
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> worker_worlds() {
@@ -116,6 +138,8 @@ std::vector<Directed> worker_worlds() {
       {"turned_away_while_all_sleep", "and sent elsewhere at once", turned_away_while_all_sleep()},
       {"callers_that_are_gone", "with their node, keep nobody's answers out",
        callers_that_are_gone()},
+      {"passed_over_before_their_elders", "and nobody waits for them in vain",
+       passed_over_before_their_elders()},
   };
 }
 

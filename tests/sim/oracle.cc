@@ -129,15 +129,19 @@ void Oracle::check_order(TimeNs now, const Place& place, const Message& message)
   // hangs nobody knows whether it was handed out, and those after it go elsewhere meanwhile.
   if (message.cancelled || (message.deadline_at != 0 && message.deadline_at <= now)) return;
   // Known gap: on a path that reorders, the second attempt of a message may pass the withdrawal of
-  // its elder's first, both called back behind a third that was cancelled or timed out (seed 67).
+  // its elder's first, both called back behind a third that was cancelled or timed out (seed 67);
+  // and those that follow it go with it (seed 7564).
   const bool may_pass = !options_.lacks(FaultKind::kReorder) &&
                         (options_.cancel_chance > 0 || options_.deadline_chance > 0);
-  for (std::size_t number = message.stamp.number + 1; number < all.size(); ++number)
+  bool passed = false;
+  for (std::size_t number = message.stamp.number + 1; number < all.size(); ++number) {
+    if (!same_line(all[number])) continue;
+    passed |= may_pass && all[number].newest_attempt > 1;
     // One that was done when it was accepted cannot be called back when its elder is.
-    if (message.deliveries == 0 && same_line(all[number]) && all[number].deliveries != 0 &&
-        (all[number].level == Level::kProcessed || message.level == Level::kAccepted) &&
-        !(may_pass && all[number].newest_attempt > 1))
+    if (message.deliveries == 0 && all[number].deliveries != 0 && !passed &&
+        (all[number].level == Level::kProcessed || message.level == Level::kAccepted))
       violation("message " + name_of(all[number]) + " overtook " + name_of(message));
+  }
   for (std::size_t number = 0; number < message.stamp.number; ++number) {
     const Message& elder = all[number];
     if (!same_line(elder) || elder.ended || elder.cancelled || elder.released != 0) continue;
