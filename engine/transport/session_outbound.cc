@@ -71,13 +71,16 @@ bool Session::State::results_wait() {
   return now < results_until;
 }
 
-// Bytes that a packet with data may have now: what the window leaves, or a whole packet for a probe
-// or when nothing is in flight (so that a window below one packet cannot stop everything).
+// Bytes that a packet with data may have now: what the window leaves, or for a probe the peer's
+// receive queue; a whole packet when nothing is in flight (so that a window below one packet cannot
+// stop everything).
 std::size_t Session::State::room_for_data() const {
   const std::uint64_t in_flight = sent.bytes_in_flight();
-  const std::uint64_t window = congestion.window_bytes() << (RW_MUTANT(17) ? 20 : 0);
+  const std::uint64_t limit =
+      probe_allowance > 0 ? config.peer_receive_queue_bytes : congestion.window_bytes();
+  const std::uint64_t window = limit << (RW_MUTANT(17) ? 20 : 0);
   const std::size_t whole = config.max_packet_bytes;
-  if (in_flight == 0 || probe_allowance > 0 || in_flight + whole <= window) return whole;
+  if (in_flight == 0 || in_flight + whole <= window) return whole;
   return in_flight < window ? static_cast<std::size_t>(window - in_flight) : 0;
 }
 

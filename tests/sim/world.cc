@@ -212,7 +212,7 @@ void World::check_snapshot(std::uint32_t node, const worker::WorkerSnapshot& sna
     oracle_.violation("taken is not done + failed + unknown + in flight at node " +
                       std::to_string(node));
   for (const worker::SessionSnapshot& session : snapshot.sessions)
-    if (session.bytes_in_flight > options_.receive_queue_bytes + options_.max_packet_bytes)
+    if (session.bytes_in_flight > options_.receive_queue_bytes)
       oracle_.violation("more is in flight than the peer's receive queue holds, at node " +
                         std::to_string(node));
 }

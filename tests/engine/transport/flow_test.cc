@@ -50,7 +50,8 @@ struct Side {
 };
 
 struct Flow : ::testing::Test {
-  Side sender{1, 2};
+  explicit Flow(std::uint64_t queue_bytes = 1 << 20) : sender(1, 2, queue_bytes) {}
+  Side sender;
   Side receiver{2, 1};
   std::vector<std::byte> payload{kLarge, std::byte{0x5a}};
   std::vector<std::byte> extent = std::vector<std::byte>(kLarge);
@@ -91,6 +92,34 @@ TEST_F(Flow, what_was_lost_and_is_not_wanted_any_more_leaves_nothing_unanswered)
   for (int step = 0; step < 1'000; ++step) exchange();
   EXPECT_EQ(sender.session.bytes_in_flight(), 0U);
   EXPECT_EQ(sender.session.unanswered_since_ns(), kNeverNs);
+}
+
+constexpr std::uint64_t kShortQueue = 4 * kPacket;
+struct StandStill : Flow {
+  StandStill() : Flow(kShortQueue) {}
+};
+
+// W-50, W-52: who asks for a sign of life does so again and again, but with what fits there.
+TEST_F(StandStill, probes_do_not_pass_the_receive_queue) {
+  for (std::uint64_t sequence = 1; sequence <= 7; ++sequence) offer(sequence, 8'000);
+  ASSERT_FALSE(sender.send_all(now).empty());
+  std::vector<Packet> last;
+  for (int count = 0; count < 200; ++count) {
+    now = sender.session.next_deadline_ns();
+    ASSERT_NE(now, kNeverNs);
+    sender.session.on_timer(now, sender.events);
+    auto packets = sender.send_all(now);
+    if (!packets.empty()) last = std::move(packets);
+    ASSERT_LE(sender.session.bytes_in_flight(), kShortQueue) << "after " << count << " deadlines";
+  }
+  EXPECT_GT(sender.session.counters().probes_sent, 100U);
+  // It goes on again with any of them.
+  for (const Packet& packet : last) receiver.take(now, packet);
+  now += kSecondNs;
+  const auto answers = receiver.send_all(now);
+  ASSERT_FALSE(answers.empty());
+  for (const Packet& packet : answers) sender.take(now, packet);
+  EXPECT_FALSE(sender.send_all(now).empty());
 }
 
 /// A stream of small messages, each in a packet of its own and settled as soon as it is there.
