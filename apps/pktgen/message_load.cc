@@ -165,6 +165,14 @@ void MessageLoad::handle(TimeNs now, std::size_t line) {
         session.settle(event.number, Ending::kFailed, Reason::kCancelled);
         session.release(event.number);
         break;
+      case EventKind::kRun: {  // no reply comes so
+        const std::uint32_t all = wire::run_mask(event.run.count);
+        session.settle_run(event.number, all, Ending::kFailed, Reason::kNotServing);
+        session.release_run(event.number, all);
+        break;
+      }
+      case EventKind::kRunWithdrawn:
+      case EventKind::kRunResult:
       case EventKind::kCredit:
       case EventKind::kClosed:
         break;

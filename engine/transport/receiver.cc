@@ -20,6 +20,7 @@ Receiver::Receiver(const SessionConfig& config)
       max_window_messages_(config.message_slots / 4),
       max_windows_sum_(request_slots(config.message_slots)),
       slots_(config.message_slots, config.memory),
+      failures_(config.message_slots, config.memory),
       windows_(std::size_t{2} * kMaxAnnounced, config.memory),
       classes_(kServiceClasses),
       attachments_(config.memory),
@@ -35,10 +36,11 @@ Receiver::Receiver(const SessionConfig& config)
 }
 
 std::uint64_t Receiver::memory_bytes(std::uint32_t message_slots) {
-  return message_slots * sizeof(Slot) +              //
-         2 * kMaxAnnounced * (sizeof(Window) + 1) +  //
-         kServiceClasses * sizeof(ServiceClass) +    //
-         AttachmentReceiver::memory_bytes() +        //
+  return message_slots * sizeof(Slot) +               //
+         message_slots * sizeof(wire::RunFailures) +  //
+         2 * kMaxAnnounced * (sizeof(Window) + 1) +   //
+         kServiceClasses * sizeof(ServiceClass) +     //
+         AttachmentReceiver::memory_bytes() +         //
          ServiceReceiver::memory_bytes();
 }
 
@@ -131,6 +133,7 @@ bool Receiver::charge(Slot& slot) {
 }
 
 void Receiver::discharge(Slot& slot) {
+  RW_DCHECK(!slot.run);
   if (slot.announced) {
     --open_announced_[slot.reply ? 1 : 0];
     drop_window(slot);
@@ -202,6 +205,7 @@ ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
     return ItemVerdict::kOk;
   }
   if (slot.phase == Phase::kFree || slot.settled || slot.withdrawn) return ItemVerdict::kOk;
+  if (slot.run) return ItemVerdict::kViolation;
   slot.withdrawn = true;
   if (RW_MUTANT(46)) settle(number, Ending::kFailed, Reason::kCancelled);
   if (slot.phase != Phase::kWhole) slot.phase = Phase::kGone;
@@ -318,13 +322,21 @@ void Receiver::queue_result(Slot& slot) {
 
 void Receiver::on_result_acked(std::uint32_t number, bool released) {
   Slot* slot = find(number);
-  if (slot == nullptr || (slot->phase == Phase::kFree) != released) return;
+  // Which of its results that was is not known: one that was lost is repeated.
+  if (slot == nullptr || slot->run || (slot->phase == Phase::kFree) != released) return;
   slot->result_acked = true;
   unlist_result(index_of(*slot));
 }
 
 void Receiver::unlist_result(std::uint32_t index) {
   results_.remove(slots_, index);
+  Slot& slot = slots_[index];
+  if (slot.run) {
+    const Run run{slot};
+    urgent_results_ -= run.waiting();
+    run.waiting() = 0;
+    return;
+  }
   if (!slots_[index].result_urgent) return;
   slots_[index].result_urgent = false;
   --urgent_results_;
@@ -332,6 +344,7 @@ void Receiver::unlist_result(std::uint32_t index) {
 
 void Receiver::on_result_lost(std::uint32_t number, bool released) {
   Slot* slot = find(number);
+  if (slot != nullptr && slot->run) return queue_run_result(*slot, 1);
   // A newer state of the same result is under way by itself.
   if (slot == nullptr || slot->result_acked || (slot->phase == Phase::kFree) != released ||
       (RW_MUTANT(51) && released))
@@ -372,9 +385,14 @@ std::size_t Receiver::write_items(ByteWriter& writer, SentPackets& sent, std::si
     ++items;
   }
   while (!results_.empty() && items < max_items && sent.item_room() > 0 &&
-         writer.room_bytes() >= wire::kMaxResultBytes) {
+         writer.room_bytes() >= wire::kMaxRunResultBytes) {
     const std::uint32_t index = results_.front();
     unlist_result(index);
+    if (slots_[index].run) {
+      write_run_result(slots_[index], writer, sent);
+      ++items;
+      continue;
+    }
     const Slot& slot = slots_[index];
     const bool released = slot.phase == Phase::kFree;
     const std::uint32_t number = number_of(slot);

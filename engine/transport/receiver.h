@@ -34,6 +34,9 @@ class Receiver {
   /// A MESSAGE or OPEN item; `reader` stands behind its type byte. The event, if any, is added.
   [[nodiscard]] ItemVerdict on_message(wire::ItemType type, ByteReader& reader, EventBatch& events);
   [[nodiscard]] ItemVerdict on_withdraw(std::uint32_t number, EventBatch& events);
+  [[nodiscard]] ItemVerdict on_run(ByteReader& reader, EventBatch& events);
+  [[nodiscard]] ItemVerdict on_run_withdraw(std::uint32_t number, std::uint32_t mask,
+                                            EventBatch& events);
 
   /// Where a fragment belongs, judged before its packet is verified; changes nothing.
   struct Placement {
@@ -50,6 +53,8 @@ class Receiver {
   void tag(std::uint32_t number, std::uint32_t cookie);
   void settle(std::uint32_t number, Ending ending, Reason reason);
   void release(std::uint32_t number);
+  void settle_run(std::uint32_t number, std::uint32_t mask, Ending ending, Reason reason);
+  void release_run(std::uint32_t number, std::uint32_t mask);
 
   // --- the fate of what was sent ---
   void on_result_acked(std::uint32_t number, bool released);
@@ -96,6 +101,7 @@ class Receiver {
     Ending ending{};
     Reason reason{};
     bool announced : 1 = false;
+    bool run : 1 = false;  ///< then some of the fields above hold other things: see Run
     bool reply : 1 = false;
     bool withdrawn : 1 = false;
     bool settled : 1 = false;
@@ -104,6 +110,22 @@ class Receiver {
     std::uint32_t tag = Session::kNoTag;
   };
   static_assert(sizeof(Slot) == 64);  // one cache line a message
+  /// A slot's fields as those of a run, which has no fragments; masks have a bit per message.
+  struct Run {
+    Slot& slot;
+    [[nodiscard]] std::uint32_t count() const {
+      return static_cast<std::uint32_t>(slot.payload_bytes);
+    }
+    [[nodiscard]] std::uint32_t settled() const { return static_cast<std::uint32_t>(slot.arrived); }
+    [[nodiscard]] std::uint32_t released() const {
+      return static_cast<std::uint32_t>(slot.arrived >> 32);
+    }
+    [[nodiscard]] std::uint32_t failed() const {
+      return static_cast<std::uint32_t>(slot.fragment_count);
+    }
+    /// Messages that wait for the next result to be sent.
+    [[nodiscard]] std::uint8_t& waiting() const { return slot.window; }
+  };
   /// Of an announced message: what has arrived beyond the first gap, and what was granted.
   struct Window {
     std::array<std::uint64_t, kGrantWindowFragments / 64> bits{};
@@ -128,6 +150,7 @@ class Receiver {
   };
 
   [[nodiscard]] Slot* find(std::uint32_t number);
+  [[nodiscard]] bool has_come(std::uint32_t number) const;
   [[nodiscard]] std::uint32_t index_of(const Slot& slot) const {
     return static_cast<std::uint32_t>(&slot - slots_.data());
   }
@@ -141,6 +164,8 @@ class Receiver {
   void drop_window(Slot& slot);
   void update_grant(Slot& slot);
   void queue_result(Slot& slot);
+  void queue_run_result(Slot& slot, std::uint32_t news);
+  void write_run_result(Slot& slot, ByteWriter& writer, SentPackets& sent);
   void unlist_result(std::uint32_t index);
 
   MessageNumbers numbers_;
@@ -150,6 +175,7 @@ class Receiver {
   std::uint32_t max_window_messages_;
   std::uint32_t max_windows_sum_;
   ZeroedArray<Slot> slots_;
+  ZeroedArray<wire::RunFailures> failures_;  ///< by slot
   ZeroedArray<Window> windows_;
   std::vector<std::uint8_t> free_windows_;
   std::vector<ServiceClass> classes_;

@@ -17,6 +17,7 @@ Sender::Sender(const SessionConfig& config)
       max_reply_slots_(reply_slots(config.message_slots)),
       slots_(config.message_slots, config.memory),
       classes_(kServiceClasses),
+      failures_(config.message_slots, config.memory),
       lost_(kSentPackets, config.memory),
       attachments_(config.memory),
       services_(config.memory) {
@@ -27,10 +28,11 @@ Sender::Sender(const SessionConfig& config)
 }
 
 std::uint64_t Sender::memory_bytes(std::uint32_t message_slots) {
-  return message_slots * sizeof(Slot) +            //
-         kServiceClasses * sizeof(ServiceClass) +  //
-         kSentPackets * sizeof(LostFragment) +     //
-         AttachmentSender::memory_bytes() +        //
+  return message_slots * sizeof(Slot) +               //
+         message_slots * sizeof(wire::RunFailures) +  //
+         kServiceClasses * sizeof(ServiceClass) +     //
+         kSentPackets * sizeof(LostFragment) +        //
+         AttachmentSender::memory_bytes() +           //
          ServiceSender::memory_bytes();
 }
 
@@ -136,7 +138,7 @@ bool Sender::on_result(const wire::ResultItem& result) {
   if (order > 0) return false;
   if (order < 0 && !RW_MUTANT(28)) return slot.generation != 0;
   if (!slot.active) return true;  // repeated
-  if (!slot.sent) return false;
+  if (!slot.sent || slot.run_count != 0) return false;
   if (result.settled && !slot.ended)
     end(slot, result.ending, result.reason,
         slot.header.level == Level::kNone && result.ending == Ending::kDone && !slot.withdrawn);
@@ -190,6 +192,13 @@ void Sender::on_header_acked(std::uint32_t number) {
   attachments_.on_acked(slot->reply_attachment);
   if (slot->service_class != 0) services_.on_acked(slot->service_class);
   repeat_.remove(slots_, index_of(*slot));
+  if (slot->run_count != 0) {
+    // W-19
+    if (slot->header.level == Level::kNone) settle_run(*slot, wire::run_mask(slot->run_count));
+    if ((slot->run_withdrawn & ~slot->run_settled) != 0)
+      withdraw_.push_back(slots_, index_of(*slot));
+    return;
+  }
   if (slot->header.level == Level::kNone && slot->fragment_count == 0 && !slot->ended &&
       !slot->withdrawn)
     end(*slot, Ending::kDone, Reason::kNone, true);
@@ -204,6 +213,7 @@ void Sender::on_header_lost(std::uint32_t number) {
 void Sender::on_withdraw_lost(std::uint32_t number) {
   Slot* slot = find(number);
   if (slot == nullptr || slot->ended || slot->attention.list != 0) return;
+  if (slot->run_count != 0 && (slot->run_withdrawn & ~slot->run_settled) == 0) return;
   if (!RW_MUTANT(35)) withdraw_.push_back(slots_, index_of(*slot));
 }
 
@@ -224,11 +234,15 @@ bool Sender::has_items() const {
 std::size_t Sender::write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items) {
   std::size_t items = 0;
   while (!withdraw_.empty() && items < max_items && sent.item_room() > 0 &&
-         writer.room_bytes() >= wire::kMaxWithdrawBytes) {
+         writer.room_bytes() >= wire::kMaxRunWithdrawBytes) {
     const std::uint32_t index = withdraw_.front();
     withdraw_.remove(slots_, index);
-    const std::uint32_t number = numbers_.number_of(index, slots_[index].generation);
-    wire::encode_withdraw(writer, number);
+    const Slot& slot = slots_[index];
+    const std::uint32_t number = numbers_.number_of(index, slot.generation);
+    if (slot.run_count != 0)
+      wire::encode_run_withdraw(writer, number, slot.run_withdrawn & ~slot.run_settled);
+    else
+      wire::encode_withdraw(writer, number);
     sent.add_item({number, SentKind::kWithdraw, false});
     ++items;
   }
@@ -244,6 +258,7 @@ std::size_t Sender::write_items(ByteWriter& writer, SentPackets& sent, std::size
 }
 
 bool Sender::write_header(Slot& slot, ByteWriter& writer, SentPackets& sent) {
+  if (slot.run_count != 0) return write_run(slot, writer, sent);
   const bool small = slot.fragment_count == 0;
   const auto payload_bytes = small ? static_cast<std::size_t>(slot.header.payload_bytes) : 0;
   const std::uint32_t index = index_of(slot);
@@ -341,6 +356,7 @@ void Sender::flush_events(EventBatch& events) {
     report(slot, events.add());
     if (slot.released || RW_MUTANT(29)) free(slot);
   }
+  if (!run_events_.empty()) flush_run_events(events);
   if (wake_refused_ && !events.full()) {
     wake_refused_ = false;
     events.add().kind = EventKind::kCredit;
@@ -358,11 +374,23 @@ void Sender::report(Slot& slot, Event& event) {
 }
 
 bool Sender::fail_all(EventBatch& events) {
+  flush_run_events(events);
+  if (!run_events_.empty()) return false;
   for (; fail_cursor_ < used_slots_; ++fail_cursor_) {
     Slot& slot = slots_[fail_cursor_];
     if (!slot.active || slot.reported) continue;
     if (events.full()) return false;
     unlink(slot);
+    if (slot.run_count != 0) {
+      Event& event = events.add();
+      event.kind = EventKind::kRunResult;
+      event.cookie = slot.cookie;
+      event.mask = event.failed = wire::run_mask(slot.run_count) & ~slot.run_told;
+      event.ending = slot.sent && !RW_MUTANT(32) ? Ending::kUnknown : Ending::kFailed;
+      event.reason = Reason::kSessionLost;
+      slot.reported = true;
+      continue;
+    }
     if (!slot.ended) {
       slot.ended = true;
       slot.ending = slot.sent && !RW_MUTANT(32) ? Ending::kUnknown : Ending::kFailed;
@@ -384,6 +412,7 @@ void Sender::unlink(Slot& slot) {
     list->remove(slots_, index);
   middle_.remove(slots_, index);
   large_.remove(slots_, index);
+  run_events_.remove(slots_, index);
 }
 
 void Sender::end(Slot& slot, Ending ending, Reason reason, bool as_sent) {
@@ -404,10 +433,7 @@ void Sender::release(Slot& slot) {
     ServiceClass& service = classes_[slot.service_class];
     service.open_messages -= RW_MUTANT(24) && service.open_messages > 1 ? 2 : 1;
     service.open_bytes -= slot.charge_bytes;
-    if (service.refused) {
-      service.refused = false;
-      wake_refused_ = true;
-    }
+    wake_refused(service);
   }
   if (slot.announced && !RW_MUTANT(26)) --open_announced_[slot.reply ? 1 : 0];
   attachments_.release(slot.attachment);
@@ -416,6 +442,12 @@ void Sender::release(Slot& slot) {
     refused_slot_ = false;
     wake_refused_ = true;
   }
+}
+
+void Sender::wake_refused(ServiceClass& service) {
+  if (!service.refused) return;
+  service.refused = false;
+  wake_refused_ = true;
 }
 
 // The slot freed last is warm in the cache; a new one may cost a page.

@@ -26,10 +26,20 @@ class Sender {
   [[nodiscard]] SendVerdict send(const wire::MessageHeader& header, const std::byte* payload,
                                  std::uint32_t cookie, MessageNumber& number);
   void withdraw(std::uint32_t number);
+  [[nodiscard]] SendVerdict send_run(const wire::RunHeader& header, std::span<const std::byte> body,
+                                     std::uint32_t cookie, MessageNumber& number);
+  void withdraw_run(std::uint32_t number, std::uint32_t mask);
+  [[nodiscard]] std::uint32_t max_run_bytes() const {
+    return static_cast<std::uint32_t>(body_bytes_ - wire::kMaxFixedRunBytes - kMaxNameBytes);
+  }
+  [[nodiscard]] std::uint32_t window_messages(std::string_view service) {
+    return classes_[services_.class_of(service)].window_messages;
+  }
   [[nodiscard]] std::uint32_t messages_open() const { return open_; }
 
   // --- what the peer says; false: a rule is broken ---
   [[nodiscard]] bool on_result(const wire::ResultItem& result);
+  [[nodiscard]] bool on_run_result(ByteReader& reader);
   [[nodiscard]] bool on_grant(const wire::GrantItem& grant);
   [[nodiscard]] bool on_credit(const wire::CreditItem& credit);
 
@@ -57,7 +67,9 @@ class Sender {
   [[nodiscard]] bool take_fragment(Fragment& fragment);
 
   // --- events ---
-  [[nodiscard]] bool has_events() const { return !events_.empty() || wake_refused_; }
+  [[nodiscard]] bool has_events() const {
+    return !events_.empty() || !run_events_.empty() || wake_refused_;
+  }
   void flush_events(EventBatch& events);
   /// The session is over: one kResult for each message still open, as many as fit. True when all
   /// are out.
@@ -68,7 +80,7 @@ class Sender {
  private:
   /// Zero bytes before its first use.
   struct Slot {
-    wire::MessageHeader header;
+    wire::MessageHeader header;  ///< of a run: what it has of these fields
     const std::byte* payload = nullptr;
     std::uint64_t fragment_count = 0;  ///< 0: small
     std::uint64_t next_fragment = 0;   ///< of those never sent
@@ -80,6 +92,12 @@ class Sender {
     IndexLink bulk;       ///< middle or large list
     EntryIndex attachment = kNoEntry;
     EntryIndex reply_attachment = kNoEntry;
+    std::uint32_t run_count = 0;      ///< messages of the run, 0: it is none
+    std::uint32_t run_settled = 0;    ///< bit per message: it has ended
+    std::uint32_t run_released = 0;   ///< the peer gave its credit back
+    std::uint32_t run_told = 0;       ///< its event is out
+    std::uint32_t run_failed = 0;     ///< it did not just end as done
+    std::uint32_t run_withdrawn = 0;  ///< it was asked back
     std::uint8_t service_class = 0;
     Ending ending{};
     Reason reason{};
@@ -117,6 +135,12 @@ class Sender {
   [[nodiscard]] AttentionList& header_list(const Slot& slot) {
     return slot.header.priority > 0 ? high_ : normal_;
   }
+  [[nodiscard]] bool write_run(Slot& slot, ByteWriter& writer, SentPackets& sent);
+  void settle_run(Slot& slot, std::uint32_t mask);
+  void release_run(Slot& slot, std::uint32_t mask);
+  void free_run_if_over(Slot& slot);
+  void wake_refused(ServiceClass& service);
+  void flush_run_events(EventBatch& events);
   void unlink(Slot& slot);
   void end(Slot& slot, Ending ending, Reason reason, bool as_sent);
   void release(Slot& slot);
@@ -137,6 +161,7 @@ class Sender {
   ZeroedArray<Slot> slots_;
   std::uint32_t used_slots_ = 0;  ///< from the first on; those behind them were never taken
   std::vector<ServiceClass> classes_;
+  ZeroedArray<wire::RunFailures> failures_;  ///< by slot
   ZeroedArray<LostFragment> lost_;
   std::size_t lost_head_ = 0;
   std::size_t lost_count_ = 0;
@@ -150,6 +175,7 @@ class Sender {
   AttentionList events_{6};
   BulkList middle_{1};
   BulkList large_{2};
+  BulkList run_events_{3};  ///< runs have no fragments
   std::uint32_t open_ = 0;
   std::uint32_t open_replies_ = 0;
   std::uint32_t open_announced_[2] = {0, 0};  ///< requests, replies

@@ -91,6 +91,30 @@ SendVerdict Session::send(const wire::MessageHeader& header, const std::byte* pa
                         : state_->sender.send(header, payload, cookie, number);
 }
 
+SendVerdict Session::send_run(const wire::RunHeader& header, std::span<const std::byte> body,
+                              std::uint32_t cookie, MessageNumber& number) {
+  return state_->closed ? SendVerdict::kClosed
+                        : state_->sender.send_run(header, body, cookie, number);
+}
+
+void Session::withdraw_run(MessageNumber number, std::uint32_t mask) {
+  state_->sender.withdraw_run(raw(number), mask);
+}
+
+std::uint32_t Session::max_run_bytes() const { return state_->sender.max_run_bytes(); }
+
+std::uint32_t Session::window_messages(std::string_view service) {
+  return state_->sender.window_messages(service);
+}
+
+void Session::settle_run(MessageNumber number, std::uint32_t mask, Ending ending, Reason reason) {
+  state_->receiver.settle_run(raw(number), mask, ending, reason);
+}
+
+void Session::release_run(MessageNumber number, std::uint32_t mask) {
+  state_->receiver.release_run(raw(number), mask);
+}
+
 void Session::withdraw(MessageNumber number) { state_->sender.withdraw(raw(number)); }
 
 bool Session::on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events,

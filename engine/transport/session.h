@@ -21,6 +21,7 @@
 #include "base/time.h"
 #include "base/zeroed_array.h"
 #include "engine/wire/message_header.h"
+#include "engine/wire/run_codec.h"
 
 namespace ringwire::transport {
 
@@ -63,6 +64,9 @@ enum class SendVerdict : std::uint8_t {
 };
 
 enum class EventKind : std::uint8_t {
+  kRun,           ///< small messages of one channel (Event::run): header, body; copy what is needed
+  kRunWithdrawn,  ///< their sender asks to forget those of `mask`, as kWithdrawn does for one
+  kRunResult,     ///< how those of `mask` ended: cookie, and `failed` or `ending` (see there)
   kMessage,    ///< a whole small message: header, payload; copy what is needed before the next call
   kOpen,       ///< a larger message begins: call accept(), or refuse(), or (announced only) later
   kComplete,   ///< all bytes of an accepted message are in its extent
@@ -78,13 +82,20 @@ enum class EventKind : std::uint8_t {
 
 struct Event {
   EventKind kind{};
-  Ending ending{};             ///< kResult
-  Reason reason{};             ///< kResult
-  bool announced = false;      ///< kOpen: no byte flows before accept(); may wait
-  MessageNumber number{};      ///< kMessage, kOpen, kComplete, kWithdrawn
-  std::uint32_t cookie = 0;    ///< kResult, kSent; kComplete, kWithdrawn: see tag()
+  Ending ending{};           ///< kResult
+  Reason reason{};           ///< kResult
+  bool announced = false;    ///< kOpen: no byte flows before accept(); may wait
+  MessageNumber number{};    ///< kMessage, kOpen, kComplete, kWithdrawn
+  std::uint32_t cookie = 0;  ///< kResult, kSent; kComplete, kWithdrawn: see tag()
+  std::uint32_t mask = 0;    ///< kRunWithdrawn, kRunResult: bit per message of the run
+  /// kRunResult: of `mask`, those that are not just done; how they ended stands in `failures`, or,
+  /// where that is null, in `ending` and `reason`.
+  std::uint32_t failed = 0;
+  const wire::RunFailures* failures = nullptr;
   wire::MessageHeader header;  ///< kMessage, kOpen; spans point into the packet or the session
-  std::span<const std::byte> payload;  ///< kMessage
+  bool waits = false;          ///< kRun: the one that it names before it has not come
+  wire::RunHeader run;         ///< kRun; its body is `payload`, and was checked
+  std::span<const std::byte> payload;  ///< kMessage, kRun
 };
 
 /// A bounded list of events; one packet never makes more than kMaxEvents. Every call of a session
@@ -152,6 +163,22 @@ class Session {
   /// Stop sending a message and never read its payload or key again. The peer is told; one kResult
   /// with the same cookie still follows (kFailed/kCancelled when it provably reached no program).
   void withdraw(MessageNumber number);
+
+  // --- runs: small messages that go as one (docs/wire.md section 8) ---
+
+  /// Offer a run. kTaken: each of its messages ends in one bit of one kRunResult. `body` (entries
+  /// of wire::RunEntry, at most max_run_bytes()) is read until the last of them has ended.
+  [[nodiscard]] SendVerdict send_run(const wire::RunHeader& header, std::span<const std::byte> body,
+                                     std::uint32_t cookie, MessageNumber& number);
+  /// Ask the peer to forget messages of a run. Each still ends by its bit.
+  void withdraw_run(MessageNumber number, std::uint32_t mask);
+  /// Bytes of the largest body that fits a packet whatever its header.
+  [[nodiscard]] std::uint32_t max_run_bytes() const;
+  /// Messages of a service that may be open at once by now: what a run may have at most.
+  [[nodiscard]] std::uint32_t window_messages(std::string_view service);
+  /// settle() and release() of messages of a received run.
+  void settle_run(MessageNumber number, std::uint32_t mask, Ending ending, Reason reason);
+  void release_run(MessageNumber number, std::uint32_t mask);
 
   // --- receiving ---
 

@@ -146,6 +146,17 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
       return wire::decode_withdraw(reader, number) ? receiver.on_withdraw(number, events)
                                                    : ItemVerdict::kViolation;
     }
+    case ItemType::kRun:
+      return receiver.on_run(reader, events);
+    case ItemType::kRunResult:
+      return verdict(sender.on_run_result(reader));
+    case ItemType::kRunWithdraw: {
+      std::uint32_t number = 0;
+      std::uint32_t mask = 0;
+      return wire::decode_run_withdraw(reader, number, mask)
+                 ? receiver.on_run_withdraw(number, mask, events)
+                 : ItemVerdict::kViolation;
+    }
     case ItemType::kClose: {
       Reason reason{};
       if (!wire::decode_close(reader, reason)) return ItemVerdict::kViolation;

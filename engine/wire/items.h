@@ -1,4 +1,5 @@
-// The items that the body of a mixed frame is made of, all but messages (message_codec.h):
+// The items that the body of a mixed frame is made of, all but messages and runs (message_codec.h,
+// run_codec.h):
 // acknowledgements, results, credit, grants, withdrawals, pings, the close (docs/wire.md W-7,
 // W-20 to W-29). Encoders write nothing useful when the writer runs out of room: ask for room
 // first. Decoders latch the reader's failure on anything that breaks a rule. Any thread; hot.
@@ -33,6 +34,9 @@ enum class ItemType : std::uint8_t {
   kWithdraw = 8,
   kPing = 9,
   kClose = 10,
+  kRun = 11,
+  kRunResult = 12,
+  kRunWithdraw = 13,
 };
 
 /// Ranges of packet numbers in one acknowledgement. 32: at 10 % random loss the newest 300 packets.

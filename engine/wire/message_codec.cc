@@ -47,18 +47,6 @@ struct Pen {
   }
 };
 
-// True when the full form follows.
-inline bool decode_handle(ByteReader& reader, HandleUse& use) {
-  const std::uint64_t value = reader.varint();
-  if (value > 0x1'ffff'ffffU || value == 1) {
-    reader.fail();
-    return false;
-  }
-  use.handle = static_cast<std::uint32_t>(value >> 1);
-  use.define = (value & 1) != 0;
-  return use.define || use.handle == 0;
-}
-
 inline void decode_attachment(ByteReader& reader, HandleUse& use, Id128& id) {
   if (!decode_handle(reader, use)) return;
   id.high = reader.u64();

@@ -25,6 +25,18 @@ struct MessageHandles {
   HandleUse reply_attachment;
 };
 
+/// A handle as it stands in a message. True when the full form follows.
+inline bool decode_handle(ByteReader& reader, HandleUse& use) {
+  const std::uint64_t value = reader.varint();
+  if (value > 0x1'ffff'ffffU || value == 1) {
+    reader.fail();
+    return false;
+  }
+  use.handle = static_cast<std::uint32_t>(value >> 1);
+  use.define = (value & 1) != 0;
+  return use.define || use.handle == 0;
+}
+
 /// All but the variable parts: type, number, bits, flags, attachment, channel, sequence,
 /// predecessor, hash, epoch, payload bytes, attempt, priority, service handle and length, key
 /// length, in_reply_to.

@@ -39,6 +39,7 @@ void Channels::add(const AddChannel& command) {
   channel.domain = command.domain;
   channel.home = command.channel->home_worker() == core_.config.index;
   channel.next_sequence = std::max<std::uint64_t>(command.next_sequence, 1);
+  channel.run_generation = static_cast<std::uint32_t>(core_.now / kMillisecondNs);
   core_.pool(command.domain);
   core_.channel_by_identity.put(core_.channel_key(command.attachment, command.number),
                                 command.index);
@@ -251,6 +252,7 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   // not.
   if (++channel.unshown >= kDeliveriesShownTogether) {
     channel.unshown = 0;
+    channel.outcomes = nullptr;
     channel.ipc->publish_deliveries(core_.config.index);
   }
   touch(index);  // it will release soon: better looked at than rung for
@@ -295,6 +297,7 @@ void Channels::flush() {
     if (!channel.deliveries_dirty) continue;
     channel.deliveries_dirty = false;
     channel.unshown = 0;
+    channel.outcomes = nullptr;
     core_.handed_over = true;
     channel.ipc->publish_deliveries(core_.config.index);
     channel.ipc->wake_if_waiting();

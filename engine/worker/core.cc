@@ -16,6 +16,8 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       outs(config.out_messages),
       ins(config.in_messages),
       flights(config.out_messages * 2),
+      out_runs(runs_for(config.out_messages)),
+      in_runs(runs_for(config.in_messages)),
       out_by_sequence(config.out_messages),
       chain_tail(config.out_messages),
       in_by_identity(config.in_messages),

@@ -20,6 +20,7 @@
 #include "engine/worker/origin_seal.h"
 #include "engine/worker/outbox.h"
 #include "engine/worker/quarantine.h"
+#include "engine/worker/runs.h"
 #include "engine/worker/worker.h"
 #include "ring/view.h"
 
@@ -105,9 +106,10 @@ struct Link {
   port::DestinationId destination{};
   bool destination_open = false;
   std::uint64_t connection_id = 0;           ///< stands in the packets that come to us
-  std::uint64_t waiting_services = 0;        ///< bit s: queue[s] is not empty
+  std::uint64_t waiting_services = 0;        ///< bit s: queue[s] or runs[s] is not empty
   std::uint32_t next_service = 0;            ///< round robin
   std::vector<IndexList<OutMessage>> queue;  ///< per service
+  std::vector<IndexList<OutRun>> runs;       ///< per service: those that wait for credit
   bool evidence_sent = false;
   TimeNs evidence_at_ns = 0;
 };
@@ -151,6 +153,11 @@ struct Channel {
   std::uint64_t delivered = 0;
   std::vector<TransmitFile> files;
   IndexList<OutMessage, &OutMessage::channel_link> outstanding;
+  IndexList<OutRun, &OutRun::channel_link> runs;
+  std::uint32_t in_runs = 0;             ///< messages without an outcome that have no record
+  std::uint32_t run_generation = 1;      ///< raised when a message of a run comes back
+  std::uint32_t run_pause = 0;           ///< messages that go one by one before the next run
+  ipc::Delivery* outcomes = nullptr;     ///< the entry of outcomes that is not shown yet
   IndexList<OutMessage> ended;           ///< outcomes and freed memory to be told
   IndexList<InMessage> backlog;          ///< replies and direct messages for a full delivery queue
   IndexList<InMessage> held;             ///< delivered, not released; oldest first
@@ -171,6 +178,8 @@ struct Core {
   IndexPool<OutMessage> outs;
   IndexPool<InMessage> ins;
   IndexPool<Flight> flights;
+  IndexPool<OutRun> out_runs;
+  IndexPool<InRun> in_runs;
   HashIndex out_by_sequence;      ///< (channel, sequence) -> OutMessage that is nobody's child
   HashIndex chain_tail;           ///< (channel, key) -> newest OutMessage without an outcome
   HashIndex in_by_identity;       ///< message identity -> the copy that counts, until it ended

@@ -10,6 +10,7 @@ namespace ringwire::worker {
 void DuplicateWindows::Window::reset() {
   key = 0;
   node = 0;
+  any_runs_ended = false;
   highest = 0;
   bits.fill(0);
   link = {};
@@ -89,6 +90,22 @@ Seen DuplicateWindows::look(std::uint32_t node, const MessageId& id) const {
   const std::uint64_t at = id.sequence % kWindow;
   return RW_MUTANT(56) ? Seen::kNever
                        : static_cast<Seen>((window.bits[at / 32] >> (at % 32 * 2)) & 3);
+}
+
+void DuplicateWindows::end_runs(std::uint32_t node, const MessageId& id, std::uint32_t generation) {
+  if (runs_ended(node, id, generation)) return;
+  Window& window = window_of(node, id);
+  window.any_runs_ended = true;
+  window.ended_runs = generation;
+}
+
+// Generations compare serially (RFC 1982).
+bool DuplicateWindows::runs_ended(std::uint32_t node, const MessageId& id,
+                                  std::uint32_t generation) const {
+  const std::uint32_t found = find(node, id);
+  if (found == kNone || !windows_[found].is_of(node, id)) return false;
+  const Window& window = windows_[found];
+  return window.any_runs_ended && static_cast<std::int32_t>(generation - window.ended_runs) <= 0;
 }
 
 // A word of 32 cells at a time: a sender that leaves gaps must not make us step through them.

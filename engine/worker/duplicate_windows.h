@@ -39,6 +39,12 @@ class DuplicateWindows {
   /// the channel has none.
   void mark(std::uint32_t node, const MessageId& id, Seen seen);
 
+  /// A message of the channel's runs of this generation will come again (docs/wire.md W-74): no
+  /// more of these runs may be handed out.
+  void end_runs(std::uint32_t node, const MessageId& id, std::uint32_t generation);
+  [[nodiscard]] bool runs_ended(std::uint32_t node, const MessageId& id,
+                                std::uint32_t generation) const;
+
   [[nodiscard]] static std::uint64_t memory_bytes(std::uint32_t windows);
 
  private:
@@ -49,6 +55,8 @@ class DuplicateWindows {
     std::uint32_t node = 0;
     Id128 attachment;
     std::uint32_t channel = 0;
+    bool any_runs_ended = false;
+    std::uint32_t ended_runs = 0;                  // the newest generation of which runs ended
     std::uint64_t highest = 0;                     // sequence
     std::array<std::uint64_t, kWindow / 32> bits;  // 2 per sequence, at sequence % kWindow
     void reset();

@@ -73,6 +73,15 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
       case EventKind::kSent:
         core_.outbound->on_sent(event.cookie);
         break;
+      case EventKind::kRun:
+        on_run(link_index, event);
+        break;
+      case EventKind::kRunWithdrawn:
+        on_run_withdrawn(link_index, event);
+        break;
+      case EventKind::kRunResult:
+        core_.outbound->on_run_result(event);
+        break;
       case EventKind::kCredit:
       case EventKind::kClosed:
         break;  // outbound is pumped each turn; the worker sees the closed session itself
@@ -87,6 +96,10 @@ void Inbound::say(const Source& source, const wire::MessageHeader& header, bool 
   if (source.link_index == kNone) {
     core_.outbound->on_local_result(source.out, core_.outs[source.out].generation, ending, reason);
     return;
+  }
+  if (source.run != kNone) {
+    if (header.level != Level::kNone) settle_in_run(source.run, source.run_index, ending, reason);
+    return leave_run(source.run, source.run_index);
   }
   transport::Session& session = *core_.links[source.link_index].session;
   if (!whole && ending == Ending::kFailed) {
@@ -112,7 +125,12 @@ void Inbound::turn_away(const Source& source, const wire::MessageHeader& header,
 /// Index of the service that it is for, kMaxServices if nobody here ever named it.
 std::uint16_t Inbound::service_of(const Source& source, const wire::MessageHeader& header) const {
   if (source.out != kNone) return core_.outs[source.out].service;
-  const auto name = std::find(core_.services.begin(), core_.services.end(), header.service);
+  if (source.run != kNone) return core_.in_runs[source.run].service;
+  return service_named(header.service);
+}
+
+std::uint16_t Inbound::service_named(std::string_view service) const {
+  const auto name = std::find(core_.services.begin(), core_.services.end(), service);
   return name == core_.services.end() ? static_cast<std::uint16_t>(kMaxServices)
                                       : static_cast<std::uint16_t>(name - core_.services.begin());
 }
@@ -222,7 +240,12 @@ void Inbound::attach_source(std::uint32_t in, const Source& source) {
   message.link_epoch = link.session_epoch;
   message.origin_node = link.node;
   message.origin_worker = static_cast<std::uint16_t>(link.remote_worker);
-  link.session->tag(source.number, in);
+  message.run = source.run;
+  message.run_index = source.run_index;
+  if (source.run == kNone)
+    link.session->tag(source.number, in);
+  else
+    core_.in_runs[source.run].ins[source.run_index] = in;
 }
 
 void Inbound::detach_source(std::uint32_t in) {
@@ -233,6 +256,8 @@ void Inbound::detach_source(std::uint32_t in) {
       core_.outs[message.out].local_in = kNone;
     message.out = kNone;
   }
+  if (message.run != kNone) leave_run(message.run, message.run_index);
+  message.run = kNone;
   message.local = false;
   message.link_index = kNone;
 }
@@ -245,7 +270,7 @@ void Inbound::take_over(std::uint32_t in, const Source& source, const wire::Mess
   if (was_held) leave_hold(in);
   const bool was_settled = message.settled;
   if (!message.settled) settle(in, Ending::kFailed, Reason::kCancelled);
-  if (!message.local && message.link_index != kNone) {
+  if (!message.local && message.link_index != kNone && message.run == kNone) {
     Link& link = core_.links[message.link_index];
     if (link.session_epoch == message.link_epoch && link.session)
       link.session->release(message.number);
@@ -273,6 +298,7 @@ void Inbound::settle(std::uint32_t in, Ending ending, Reason reason) {
     return;
   }
   if (message.link_index == kNone || message.header.level == Level::kNone) return;
+  if (message.run != kNone) return settle_in_run(message.run, message.run_index, ending, reason);
   Link& link = core_.links[message.link_index];
   if (link.session_epoch != message.link_epoch || link.session == nullptr) return;
   link.session->settle(message.number, ending, reason);
@@ -281,6 +307,7 @@ void Inbound::settle(std::uint32_t in, Ending ending, Reason reason) {
 void Inbound::return_credit(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   if (message.local || message.link_index == kNone) return;
+  if (message.run != kNone) return detach_source(in);
   const Link& link = core_.links[message.link_index];
   if (link.session_epoch == message.link_epoch && link.session != nullptr)
     link.session->release(message.number);
@@ -315,7 +342,10 @@ void Inbound::drop(std::uint32_t in) {
     --large_waiting_;
   }
   if (message.local) std::erase(copying_, in);
-  if (!message.local && message.link_index != kNone) {
+  if (message.run != kNone) {
+    if (!message.settled && message.header.level != Level::kNone)
+      settle_in_run(message.run, message.run_index, Ending::kFailed, Reason::kCancelled);
+  } else if (!message.local && message.link_index != kNone) {
     Link& link = core_.links[message.link_index];
     if (link.session_epoch == message.link_epoch && link.session != nullptr) {
       if (!message.settled && message.header.level != Level::kNone)
@@ -365,6 +395,7 @@ bool Inbound::has_room(std::uint16_t service, DomainIndex domain) const {
 }
 
 void Inbound::on_session_gone(std::uint32_t link_index) {
+  drop_held_runs(link_index);
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
     InMessage& message = core_.ins[in];
     if (message.state == InState::kFree || message.local || message.link_index != link_index)

@@ -1,6 +1,6 @@
 // What arrives: from sessions of other nodes, or from programs of this one. Finds duplicates, gives
 // each message its memory, holds it until its predecessor is there, hands it to its group or
-// channel, and tells the sender how it ended. Memory and order have files of their own:
+// channel, and tells the sender how it ended. Memory, order and runs have files of their own:
 // inbound_*.cc. Hot; one thread.
 #pragma once
 
@@ -66,6 +66,8 @@ class Inbound {
     std::uint32_t link_index = kNone;  ///< kNone: local
     transport::MessageNumber number{};
     std::uint32_t out = kNone;
+    std::uint32_t run = kNone;  ///< it came in this run, as the one of this index
+    std::uint32_t run_index = 0;
   };
 
   void on_message(const Source& source, const wire::MessageHeader& header, const std::byte* payload,
@@ -74,6 +76,16 @@ class Inbound {
                  Reason reason);
   void say(const Source& source, const wire::MessageHeader& header, bool whole, Ending ending,
            Reason reason);
+  // --- runs (inbound_runs.cc) ---
+  void on_run(std::uint32_t link_index, const transport::Event& event);
+  void on_run_withdrawn(std::uint32_t link_index, const transport::Event& event);
+  [[nodiscard]] std::uint32_t held_run(std::uint32_t link_index, std::uint32_t number) const;
+  void admit_run(std::uint32_t run);
+  void admit_after(std::uint32_t link_index, std::uint32_t number);
+  void drop_held_runs(std::uint32_t link_index);
+  void settle_in_run(std::uint32_t run, std::uint32_t index, Ending ending, Reason reason);
+  void leave_run(std::uint32_t run, std::uint32_t index);
+
   void take_over(std::uint32_t in, const Source& source, const wire::MessageHeader& header);
   void attach_source(std::uint32_t in, const Source& source);
   void detach_source(std::uint32_t in);
@@ -105,6 +117,7 @@ class Inbound {
   [[nodiscard]] NodeIndex node_of(const Source& source) const;
   [[nodiscard]] std::uint16_t service_of(const Source& source,
                                          const wire::MessageHeader& header) const;
+  [[nodiscard]] std::uint16_t service_named(std::string_view service) const;
   /// `key`: core_.identity_key(id).
   [[nodiscard]] std::uint32_t find(const MessageId& id, std::uint64_t key) const;
   [[nodiscard]] std::uint32_t find_tagged(std::uint32_t link_index,
@@ -114,6 +127,7 @@ class Inbound {
   std::uint32_t large_waiting_ = 0;                   ///< NeedLarge under way
   TimeNs large_since_ns_ = 0;                         ///< none of them was answered since
   std::array<std::uint32_t, kMaxServices> in_use_{};  ///< records of messages, by service
+  IndexList<InRun> held_runs_;                        ///< kHeld, in the order of their arrival
   IndexList<InMessage> held_;                         ///< kHeld, longest first
   struct Woken {
     std::uint32_t in = kNone;

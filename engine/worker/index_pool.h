@@ -50,6 +50,20 @@ class IndexPool {
     free_.push_back(index);
   }
 
+  /// take() without touching the object: it is free still for who looks at it, until dress(). What
+  /// was never dressed goes back by give_back_bare(). Only when free_count() != 0.
+  [[nodiscard]] std::uint32_t take_bare() {
+    const std::uint32_t index = free_.back();
+    free_.pop_back();
+    return index;
+  }
+  void dress(std::uint32_t index) {
+    const std::uint32_t generation = items_[index].generation + 1;
+    items_[index].reset();
+    items_[index].generation = generation;
+  }
+  void give_back_bare(std::uint32_t index) { free_.push_back(index); }
+
   [[nodiscard]] T& operator[](std::uint32_t index) { return items_[index]; }
   [[nodiscard]] const T& operator[](std::uint32_t index) const { return items_[index]; }
 

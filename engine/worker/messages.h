@@ -54,7 +54,7 @@ struct OutMessage {
   ChannelIndex channel = 0;
   std::uint32_t attempt = 0;
   std::uint32_t node = ipc::kNoNode;
-  std::uint32_t flight = kNone;
+  std::uint32_t flight = kNone;       ///< or of a run (runs.h)
   std::uint32_t queued_link = kNone;  ///< kQueued: whose list it stands in
   std::uint32_t local_in = kNone;
   std::uint32_t parent = kNone;
@@ -132,6 +132,8 @@ struct InMessage {
   std::uint32_t link_index = kNone;
   std::uint32_t link_epoch = 0;  ///< of the link's session; an older one is gone
   transport::MessageNumber number{};
+  std::uint32_t run = kNone;    ///< it came in this InRun, ...
+  std::uint32_t run_index = 0;  ///< ... as the one of this index
   std::uint32_t origin_node = 0;
   std::uint16_t origin_worker = 0;
   ChannelIndex channel = kNone;  ///< kDelivered, kBacklog: where; kAtConsumer: the consumer's

@@ -23,15 +23,12 @@ void Outbound::recall(std::uint32_t out) {
     case OutState::kQueued: {
       Link& link = core_.links[message.queued_link];
       link.queue[message.service].remove(core_.outs, out);
-      if (link.queue[message.service].empty())
+      if (link.queue[message.service].empty() && link.runs[message.service].empty())
         link.waiting_services &= ~(std::uint64_t{1} << message.service);
       break;
     }
     case OutState::kSending: {
-      Flight& flight = core_.flights[message.flight];
-      if (!RW_MUTANT(91)) flight.out = kNone;
-      if (!message.cancel_asked) core_.links[flight.link_index].session->withdraw(flight.number);
-      message.flight = kNone;
+      withdraw(message, Result::kForgotten);
       message.maybe_handed = true;
       recall_newer(out);
       break;
@@ -48,6 +45,27 @@ void Outbound::recall(std::uint32_t out) {
   message.link = {};
 }
 
+std::uint32_t Outbound::link_of(const OutMessage& message) const {
+  return is_run_flight(message.flight) ? core_.out_runs[run_of_flight(message.flight)].link_index
+                                       : core_.flights[message.flight].link_index;
+}
+
+void Outbound::withdraw(OutMessage& message, Result result) {
+  transport::Session& session = *core_.links[link_of(message)].session;
+  const bool forget = result == Result::kForgotten;
+  if (is_run_flight(message.flight)) {
+    OutRun& run = core_.out_runs[run_of_flight(message.flight)];
+    const std::uint32_t which = index_of_flight(message.flight);
+    if (forget && !RW_MUTANT(91)) run.outs[which] = kNone;
+    if (!message.cancel_asked) session.withdraw_run(run.number, std::uint32_t{1} << which);
+  } else {
+    Flight& flight = core_.flights[message.flight];
+    if (forget && !RW_MUTANT(91)) flight.out = kNone;
+    if (!message.cancel_asked) session.withdraw(flight.number);
+  }
+  if (forget) message.flight = kNone;
+}
+
 void Outbound::recall_newer(std::uint32_t out) {
   // Those after it that are on the wire and name it would wait for it at the receiver: they start
   // again behind it. From the newest to the oldest, so that pushing each to the front keeps order.
@@ -62,11 +80,9 @@ void Outbound::recall_newer(std::uint32_t out) {
   for (std::uint32_t at = newest; at != kNone && at != out; at = core_.outs[at].chain_older) {
     OutMessage& message = core_.outs[at];
     if (message.cancel_asked) continue;  // it ends by its own result
-    const std::uint32_t link_index = core_.flights[message.flight].link_index;
+    const std::uint32_t link_index = link_of(message);
     Link& link = core_.links[link_index];
-    core_.flights[message.flight].out = kNone;
-    link.session->withdraw(core_.flights[message.flight].number);
-    message.flight = kNone;
+    withdraw(message, Result::kForgotten);
     message.maybe_handed = true;
     message.header.flags |= wire::kRedelivered;
     message.state = OutState::kQueued;
@@ -82,8 +98,8 @@ void Outbound::recall_newer(std::uint32_t out) {
 // ---- time and change ----------------------------------------------------------------------------
 
 TimeNs Outbound::next_deadline_ns() const {
-  return std::min(
-      {core_.deadlines.next_ns(), waiting_.empty() ? kNeverNs : retry_at_ns_, lost_answers_at_ns_});
+  return std::min({core_.deadlines.next_ns(), runs_due_ns_,
+                   waiting_.empty() ? kNeverNs : retry_at_ns_, lost_answers_at_ns_});
 }
 
 void Outbound::reconsider() { reconsider_ = true; }
@@ -95,6 +111,7 @@ bool Outbound::room_came() const {
 }
 
 void Outbound::on_time() {
+  runs_on_time();
   std::uint32_t walks = 0;
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
     const Deadlines::Entry entry = core_.deadlines.pop();
@@ -165,6 +182,7 @@ void Outbound::on_time() {
 }
 
 void Outbound::evacuate(NodeIndex node, Moves moves) {
+  enlist_all();
   scratch_.clear();
   for (std::uint32_t out = 0; out < core_.outs.capacity(); ++out) {
     const OutMessage& message = core_.outs[out];

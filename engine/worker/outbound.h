@@ -3,7 +3,8 @@
 // outcomes. Order per (channel, service, key): a message is sent only to where its elder without an
 // outcome went, and names it as its predecessor; when an elder is recalled, those after it are
 // recalled too (G3). Taking, routing (with order) and outcomes have files of their own:
-// outbound_*.cc; and so has the short way of small messages within a node. Hot.
+// outbound_*.cc; and so have the short way of small messages within a node, and the runs of those
+// for another worker. Hot.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +30,13 @@ class Outbound {
   // --- what sessions and this node's inbound side say ---
   void on_result(std::uint32_t cookie, Ending ending, Reason reason);
   void on_sent(std::uint32_t cookie);
+  void on_run_result(const transport::Event& event);
   void on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending, Reason reason);
   /// What this channel sent the short way enters the tables, as if it had gone the long way: before
   /// anything happens that needs to find it there.
   void enlist(ChannelIndex index);
+  /// The same of all channels: views, nodes or sessions change.
+  void enlist_all();
   /// The reply of a call was put into its channel's delivery queue: that is its outcome.
   void complete_call(std::uint32_t out);
   /// A message that was read from the payload of `out` is not any more.
@@ -77,6 +81,27 @@ class Outbound {
   Taken cancel(ChannelIndex index, std::uint64_t sequence);
   void cancel_one(std::uint32_t out);
 
+  // --- runs (outbound_runs.cc) ---
+  bool take_run(ChannelIndex index, const ipc::Submission& submission);
+  [[nodiscard]] std::uint32_t run_link(const ipc::Submission& submission) const;
+  [[nodiscard]] std::uint32_t open_run(ChannelIndex index, const ipc::Submission& submission,
+                                       std::uint32_t link_index);
+  [[nodiscard]] std::uint32_t run_before(const OutRun& run) const;
+  bool send_run(std::uint32_t link_index, std::uint32_t service);
+  void enlist_runs(ChannelIndex index);
+  void take_apart(std::uint32_t run);
+  void make_record(const OutRun& run, std::uint32_t which, const wire::RunEntry& entry);
+  void runs_on_time();
+  void tell_done(const OutRun& run, std::uint32_t mask);
+  void raise_generation(Channel& channel) const;
+  void tell_later(const OutRun& run, std::uint32_t out, std::uint64_t sequence);
+  /// Its link; it is with a session.
+  [[nodiscard]] std::uint32_t link_of(const OutMessage& message) const;
+  /// Ask the session for it back; a result that is forgotten will be a late one.
+  enum class Result : std::uint8_t { kAwaited, kForgotten };
+  void withdraw(OutMessage& message, Result result);
+  void on_ending(std::uint32_t out, Ending ending, Reason reason);
+
   /// Names the chain of a channel's messages of this hash and service; never 0. `fixed_node`:
   /// kNoNode unless it may go to that node only.
   [[nodiscard]] std::uint64_t chain_key(ChannelIndex channel, std::uint64_t hash,
@@ -116,6 +141,7 @@ class Outbound {
   IndexList<OutMessage> waiting_;
   TimeNs retry_at_ns_ = kNeverNs;
   TimeNs lost_answers_at_ns_ = kNeverNs;  ///< when the next node that is down is given up
+  TimeNs runs_due_ns_ = kNeverNs;         ///< no message of a run has a deadline before
   bool local_full_ = false;               ///< some of waiting_ found no room on this node
   bool reconsider_ = false;
   std::uint32_t lent_ = 0;  ///< kLent

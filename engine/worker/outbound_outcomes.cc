@@ -24,6 +24,12 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
     core_.channels_part->touch(message.channel);  // a channel that is removed may wait for it
     return give_back(out);
   }
+  on_ending(out, ending, reason);
+}
+
+/// What was with a session is not any more.
+void Outbound::on_ending(std::uint32_t out, Ending ending, Reason reason) {
+  OutMessage& message = core_.outs[out];
   if (ending == Ending::kUnknown && reason == Reason::kSessionLost && !RW_MUTANT(90))
     message.maybe_handed = true;
   if (reason == Reason::kSessionLost && !RW_MUTANT(69)) {
@@ -40,6 +46,13 @@ void Outbound::on_result(std::uint32_t cookie, Ending ending, Reason reason) {
     // A program had it and went away, and no other came: it may go to another node, flagged.
     message.maybe_handed = true;
     ending = Ending::kFailed;
+  }
+  if (ending == Ending::kFailed && reason == Reason::kNone) {
+    // W-74: one before it in its channel's runs came back.
+    if (message.cancel_asked) return ended(out, ending, Reason::kCancelled);
+    recall_newer(out);
+    message.state = OutState::kFree;
+    return route(out);
   }
   if (ending == Ending::kFailed && !message.cancel_asked) return turned_away(out, reason);
   ended(out, ending, reason);
@@ -76,6 +89,7 @@ void Outbound::await_reply(std::uint32_t out) {
 }
 
 void Outbound::abandon_calls(ChannelIndex index) {
+  enlist(index);
   Channel& channel = core_.channels[index];
   for (std::uint32_t out = channel.outstanding.front(); out != kNone;) {
     const std::uint32_t next = core_.outs[out].channel_link.next;

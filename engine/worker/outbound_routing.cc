@@ -191,7 +191,8 @@ void Outbound::pump() {
       const std::uint32_t service =
           (link.next_service + static_cast<std::uint32_t>(std::countr_zero(ready))) % kMaxServices;
       if (!pump_one(at, service)) blocked |= std::uint64_t{1} << service;
-      if (link.queue[service].empty()) link.waiting_services &= ~(std::uint64_t{1} << service);
+      if (link.queue[service].empty() && link.runs[service].empty())
+        link.waiting_services &= ~(std::uint64_t{1} << service);
       link.next_service = (service + 1) % kMaxServices;
       if (link.session == nullptr) break;
     }
@@ -203,7 +204,15 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
   Link& link = core_.links[link_index];
   IndexList<OutMessage>& queue = link.queue[service];
   bool progress = false;
-  for (std::uint32_t count = 0; count < 16 && !queue.empty(); ++count) {
+  const IndexList<OutRun>& runs = link.runs[service];
+  for (std::uint32_t count = 0; count < 16 && !(queue.empty() && runs.empty()); ++count) {
+    // The older ones first: what waits for credit waits in its turn.
+    if (!runs.empty() &&
+        (queue.empty() || core_.out_runs[runs.front()].order < core_.outs[queue.front()].order)) {
+      if (!send_run(link_index, service)) return false;
+      progress = true;
+      continue;
+    }
     const std::uint32_t out = queue.front();
     OutMessage& message = core_.outs[out];
     if (message.chain_older != kNone) {

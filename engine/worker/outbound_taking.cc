@@ -22,7 +22,8 @@ bool Outbound::take(ChannelIndex index) {
   bool any = false;
   for (std::uint32_t count = 0; count < most; ++count) {
     if (!channel.has_stash) {
-      if (channel.outstanding.count() + channel.lent >= kMaxOutstandingPerChannel) break;
+      if (channel.outstanding.count() + channel.in_runs + channel.lent >= kMaxOutstandingPerChannel)
+        break;
       if (core_.outs.free_count() == 0) break;
       if (!channel.ipc->poll_submission(channel.stash)) break;
       // A program that is gone left at most a queue full; one that goes on writing ends here.
@@ -57,6 +58,7 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
   if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
     return Taken::kBad;
   if (take_short_way(index, submission)) return Taken::kTaken;
+  if (take_run(index, submission)) return Taken::kTaken;
   enlist(index);
   if (!has_share(channel, (submission.flags & ipc::kSubmitReply) != 0)) return Taken::kNoRoom;
   const std::uint32_t out = core_.outs.take();
@@ -128,7 +130,7 @@ bool Outbound::has_share(const Channel& channel, bool reply) const {
   const std::uint32_t kept = reply ? 0 : core_.outs.capacity() / kReplyShare;
   const std::uint32_t free = core_.outs.free_count();
   if (free <= kept) return false;
-  const std::uint32_t has = channel.outstanding.count();
+  const std::uint32_t has = channel.outstanding.count() + channel.in_runs;
   if (has == 0) return true;
   const std::uint32_t first = core_.outs.capacity() / kFirstShare;
   const std::uint32_t left = free - kept > first ? free - kept - first : 0;
@@ -272,12 +274,11 @@ void Outbound::cancel_one(std::uint32_t out) {
     case OutState::kSending:
       // The peer says whether a program has it; until then it is neither failed nor unknown.
       if (!message.cancel_asked) {
+        withdraw(message, Result::kAwaited);
         message.cancel_asked = true;
-        const Flight& flight = core_.flights[message.flight];
-        core_.links[flight.link_index].session->withdraw(flight.number);
         recall_newer(out);
         if (RW_MUTANT(105)) {
-          core_.flights[message.flight].out = kNone;
+          withdraw(message, Result::kForgotten);
           ended(out, Ending::kFailed, Reason::kCancelled);
         }
       }

@@ -142,6 +142,7 @@ bool Outbound::take_short_way(ChannelIndex index, const ipc::Submission& submiss
 
 void Outbound::enlist(ChannelIndex index) {
   Channel& channel = core_.channels[index];
+  enlist_runs(index);
   if (channel.unlisted == 0) return;
   channel.unlisted = 0;
   for (std::uint32_t out = channel.outstanding.front(); out != kNone;

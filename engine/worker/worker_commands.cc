@@ -40,6 +40,7 @@ std::uint32_t Worker::State::link_of(NodeIndex node, std::uint32_t remote_worker
     link.node = node;
     link.remote_worker = remote_worker;
     link.queue.resize(kMaxServices);
+    link.runs.resize(kMaxServices);
   }
   return peer.links[remote_worker];
 }
@@ -72,6 +73,7 @@ void Worker::State::operator()(AddSession& command) {
 void Worker::State::end_session(std::uint32_t index) {
   Link& link = core.links[index];
   if (link.session == nullptr) return;
+  outbound.enlist_all();
   core.link_by_connection.erase(link.connection_id);
   if (!RW_MUTANT(115)) inbound.on_session_gone(index);
   bool finished = false;
@@ -94,6 +96,7 @@ void Worker::State::operator()(CloseSessions& command) {
 
 void Worker::State::operator()(SetPeerState& command) {
   Node& peer = core.nodes[command.node];
+  outbound.enlist_all();
   if (command.state == PeerState::kDown && peer.state != PeerState::kDown)
     peer.down_since_ns = core.now;
   peer.state = command.state;
@@ -104,6 +107,7 @@ void Worker::State::operator()(SetPeerState& command) {
 }
 
 void Worker::State::operator()(SetView& command) {
+  outbound.enlist_all();
   core.view = std::move(command.view);
   core.outbox.tell(ViewSeen{core.view ? core.view->epoch : 0});
   outbound.reconsider();
@@ -143,8 +147,9 @@ void Worker::State::operator()(TakeSnapshot& command) {
     const Channel& channel = core.channels[index];
     if (channel.ipc == nullptr || snapshot.channels.size() == snapshot.channels.capacity())
       continue;
-    snapshot.channels.push_back({index, channel.outstanding.count(), channel.held.count(),
-                                 channel.submitted, channel.delivered, !channel.active});
+    snapshot.channels.push_back({index, channel.outstanding.count() + channel.in_runs,
+                                 channel.held.count(), channel.submitted, channel.delivered,
+                                 !channel.active});
   }
   groups.fill(snapshot.groups);
   core.outbox.tell(SnapshotTaken{std::move(command.snapshot)});

@@ -13,6 +13,7 @@
 #include "engine/wire/frame.h"
 #include "engine/wire/items.h"
 #include "engine/wire/message_codec.h"
+#include "engine/wire/run_codec.h"
 #include "tests/fuzz/input.h"
 
 namespace ringwire::fuzz {
@@ -129,6 +130,7 @@ class Forger {
       case 8:
         return wire::encode_withdraw(writer, own_number(input));
       case 9:
+        if (input.flag()) return write_run_item(writer, input);
         return wire::encode_ping(writer);
       case 10:
         if (input.u8() != 1) return;  // a close ends the story: rare
@@ -136,6 +138,31 @@ class Forger {
         return writer.u8(static_cast<std::uint8_t>(input.below(21)));
       default:
         return writer.bytes(input.raw(input.below(8)));
+    }
+  }
+
+  void write_run_item(ByteWriter& writer, Input& input) {
+    switch (input.below(3)) {
+      case 0: {
+        wire::RunHeader header;
+        header.id = {{7, 1}, 0, 1 + input.near(100)};
+        header.count = input.below(34);
+        header.after = input.below(3) == 0 ? own_number(input) : 0;
+        header.level = static_cast<Level>(input.below(3));
+        std::vector<std::byte> body;
+        for (std::uint32_t index = 0; index < header.count; ++index) {
+          const std::size_t at = body.size();
+          const auto bytes = static_cast<std::uint16_t>(input.below(20));
+          body.resize(at + wire::kRunEntryHeaderBytes + bytes);
+          wire::put_run_entry(&body[at], {index, index, bytes, 0, nullptr});
+        }
+        return wire::encode_run(writer, own_number(input), header, {}, body);
+      }
+      case 1:
+        return wire::encode_run_result(writer, {their_number(input), input.u8(), input.u8(), 0},
+                                       {});
+      default:
+        return wire::encode_run_withdraw(writer, own_number(input), input.u8());
     }
   }
 

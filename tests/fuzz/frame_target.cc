@@ -1,13 +1,16 @@
 // The frame decoder (docs/wire.md W-1 to W-7, W-12, W-16, W-21 to W-29): any bytes are a frame or
 // none, what is decoded encodes to the very same bytes, and a reader never leaves its range.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "base/check.h"
 #include "engine/wire/frame.h"
 #include "engine/wire/items.h"
 #include "engine/wire/message_codec.h"
+#include "engine/wire/run_codec.h"
 
 namespace {
 
@@ -110,6 +113,35 @@ template <typename Item, typename Decode, typename Encode>
   return reader.ok();
 }
 
+[[gnu::noinline]] bool walk_run(Bytes body, ByteReader& reader) {
+  const std::size_t start = reader.offset_bytes() - 1;
+  DecodedRun run;
+  RunHeader header;
+  if (!decode_run(reader, run, header)) return false;
+  RW_CHECK(valid_run_body(run.body, header.count, header.id.sequence));
+  const Bytes item = body.subspan(start, reader.offset_bytes() - start);
+  std::vector<std::byte> again(item.size());
+  ByteWriter writer(again);
+  encode_run(writer, run.number, header, run.handles, run.body);
+  RW_CHECK(writer.ok());
+  RW_CHECK(std::ranges::equal(again, item));
+  return true;
+}
+
+[[gnu::noinline]] bool walk_run_result(Bytes body, ByteReader& reader) {
+  const std::size_t start = reader.offset_bytes() - 1;
+  RunResultItem result;
+  RunFailures failures;
+  if (!decode_run_result(reader, result, failures)) return false;
+  const Bytes item = body.subspan(start, reader.offset_bytes() - start);
+  std::vector<std::byte> again(item.size());
+  ByteWriter writer(again);
+  encode_run_result(writer, result, failures);
+  RW_CHECK(writer.ok());
+  RW_CHECK(std::ranges::equal(again, item));
+  return true;
+}
+
 bool walk_item(ItemType type, Bytes body, ByteReader& reader) {
   switch (type) {
     case ItemType::kPadding:
@@ -129,6 +161,15 @@ bool walk_item(ItemType type, Bytes body, ByteReader& reader) {
       return walk_plain<ResultItem>(body, reader, decode_result, encode_result);
     case ItemType::kWithdraw:
       return walk_plain<std::uint32_t>(body, reader, decode_withdraw, encode_withdraw);
+    case ItemType::kRun:
+      return walk_run(body, reader);
+    case ItemType::kRunResult:
+      return walk_run_result(body, reader);
+    case ItemType::kRunWithdraw: {
+      std::uint32_t number = 0;
+      std::uint32_t mask = 0;
+      return decode_run_withdraw(reader, number, mask);
+    }
     case ItemType::kClose:
       return walk_plain<Reason>(body, reader, decode_close, encode_close);
   }

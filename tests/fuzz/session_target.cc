@@ -258,6 +258,18 @@ class Story {
           held_.erase(at);
           break;
         }
+        case EventKind::kRun: {
+          RW_CHECK(wire::valid_run_body(event.payload, event.run.count, event.run.id.sequence));
+          const std::uint32_t all = wire::run_mask(event.run.count);
+          session_.settle_run(event.number, all & 0x5555'5555, Ending::kUnknown, Reason::kRefused);
+          session_.release_run(event.number, all);
+          break;
+        }
+        case EventKind::kRunWithdrawn:
+          break;  // each was settled when it came
+        case EventKind::kRunResult:
+          RW_CHECK(false);  // none was sent
+          break;
         case EventKind::kResult:
         case EventKind::kSent:
           RW_CHECK(event.cookie < outcomes_.size());

@@ -6,6 +6,7 @@
 #include "engine/wire/frame.h"
 #include "engine/wire/items.h"
 #include "engine/wire/message_codec.h"
+#include "engine/wire/run_codec.h"
 
 namespace ringwire::scripts {
 namespace {
@@ -104,6 +105,69 @@ void write_result(Words& words, ByteWriter& writer, std::uint32_t slots) {
   wire::encode_result(writer, result);
 }
 
+// Each message of a run has `bytes` bytes of 0x70.
+void write_run(Words& words, ByteWriter& writer, std::uint32_t slots) {
+  const std::uint32_t number = words.message_number(slots);
+  words.need("of");
+  wire::RunHeader header;
+  header.id = {attachment_of("a"), 0, 1};
+  header.generation = 1;
+  header.count = static_cast<std::uint32_t>(words.number());
+  std::uint64_t bytes = 0;
+  while (!words.empty() && words.peek() != ",") {
+    const std::string word = words.next();
+    if (word == "bytes") {
+      bytes = words.number();
+    } else if (word == "sequence") {
+      header.id.sequence = words.number();
+    } else if (word == "after") {
+      header.after = words.message_number(slots);
+    } else if (word == "level") {
+      header.level = words.level();
+    } else {
+      throw BadScript("a run has no '" + word + "'");
+    }
+  }
+  std::vector<std::byte> body;
+  for (std::uint32_t index = 0; index < header.count; ++index) {
+    const std::size_t at = body.size();
+    body.resize(at + wire::kRunEntryHeaderBytes + bytes, std::byte{0x70});
+    wire::put_run_entry(&body[at], {0, index, static_cast<std::uint16_t>(bytes), 0, nullptr});
+  }
+  wire::encode_run(writer, number, header, {}, body);
+}
+
+std::string read_run(ByteReader& reader, std::uint32_t slots) {
+  wire::DecodedRun decoded;
+  wire::RunHeader header;
+  if (!wire::decode_run(reader, decoded, header)) throw BadScript("a bad RUN");
+  return "RUN " + number_text(decoded.number, slots) + " of " + std::to_string(header.count) +
+         " sequence " + std::to_string(header.id.sequence) +
+         (header.after == 0 ? "" : " after " + number_text(header.after, slots));
+}
+
+void write_run_result(Words& words, ByteWriter& writer, std::uint32_t slots) {
+  wire::RunResultItem result;
+  result.number = words.message_number(slots);
+  if (words.take("settled")) result.settled = static_cast<std::uint32_t>(words.number());
+  if (words.take("released")) result.released = static_cast<std::uint32_t>(words.number());
+  wire::encode_run_result(writer, result, {});
+}
+
+std::string read_run_result(ByteReader& reader, std::uint32_t slots) {
+  wire::RunResultItem result;
+  wire::RunFailures failures;
+  if (!wire::decode_run_result(reader, result, failures)) throw BadScript("a bad RUN RESULT");
+  std::ostringstream text;
+  text << "RUN-RESULT " << number_text(result.number, slots) << " settled " << result.settled
+       << " released " << result.released;
+  for (std::uint32_t index = 0; index < wire::kMaxRunMessages; ++index)
+    if ((result.failed >> index & 1) != 0)
+      text << " #" << index << " " << name_of(failures.ending[index]) << " "
+           << name_of(failures.reason[index]);
+  return text.str();
+}
+
 std::string read_message(ByteReader& reader, ItemType type, std::uint32_t slots) {
   wire::DecodedMessage decoded;
   wire::MessageHeader header;
@@ -183,6 +247,16 @@ std::string read_item(ItemType type, ByteReader& reader, std::uint32_t slots) {
       if (!wire::decode_withdraw(reader, number)) throw BadScript("a bad WITHDRAW");
       return "WITHDRAW " + number_text(number, slots);
     }
+    case ItemType::kRun:
+      return read_run(reader, slots);
+    case ItemType::kRunResult:
+      return read_run_result(reader, slots);
+    case ItemType::kRunWithdraw: {
+      std::uint32_t number = 0;
+      std::uint32_t mask = 0;
+      if (!wire::decode_run_withdraw(reader, number, mask)) throw BadScript("a bad RUN WITHDRAW");
+      return "RUN-WITHDRAW " + number_text(number, slots) + " bits " + std::to_string(mask);
+    }
     case ItemType::kClose: {
       Reason reason{};
       if (!wire::decode_close(reader, reason)) throw BadScript("a bad CLOSE");
@@ -228,6 +302,14 @@ bool write_items(Words& words, ByteWriter& writer, std::uint32_t slots,
       wire::encode_credit(writer, {service, messages, static_cast<std::uint32_t>(words.number())});
     } else if (kind == "RESULT") {
       write_result(words, writer, slots);
+    } else if (kind == "RUN") {
+      write_run(words, writer, slots);
+    } else if (kind == "RUN-RESULT") {
+      write_run_result(words, writer, slots);
+    } else if (kind == "RUN-WITHDRAW") {
+      const std::uint32_t number = words.message_number(slots);
+      words.need("bits");
+      wire::encode_run_withdraw(writer, number, static_cast<std::uint32_t>(words.number()));
     } else if (kind == "WITHDRAW") {
       wire::encode_withdraw(writer, words.message_number(slots));
     } else if (kind == "PING") {

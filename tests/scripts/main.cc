@@ -180,6 +180,12 @@ class Story {
     } else if (verb == "settles") {
       const Ending ending = words.ending();
       session().settle(number, ending, words.empty() ? Reason::kNone : words.reason());
+    } else if (verb == "settles-of-run") {
+      const auto bits = static_cast<std::uint32_t>(words.number());
+      const Ending ending = words.ending();
+      session().settle_run(number, bits, ending, words.empty() ? Reason::kNone : words.reason());
+    } else if (verb == "releases-of-run") {
+      session().release_run(number, static_cast<std::uint32_t>(words.number()));
     } else if (verb == "releases") {
       session().release(number);
     } else {
@@ -262,6 +268,16 @@ class Story {
           break;
         case EventKind::kSent:
           events_.push_back("SENT " + labels_.at(event.cookie));
+          break;
+        case EventKind::kRun:
+          events_.push_back("RUN " + number(event) + " of " + std::to_string(event.run.count));
+          break;
+        case EventKind::kRunWithdrawn:
+          events_.push_back("WITHDRAWN " + number(event) + " bits " + std::to_string(event.mask));
+          break;
+        case EventKind::kRunResult:
+          events_.push_back("RUN RESULT " + std::to_string(event.mask) + " failed " +
+                            std::to_string(event.failed));
           break;
         case EventKind::kCredit:
           events_.emplace_back("CREDIT");

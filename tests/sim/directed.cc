@@ -472,7 +472,7 @@ std::vector<Directed> directed_worlds() {
        workers_answer_each_other()},
   };
   for (std::vector<Directed>& more :
-       std::vector{control_worlds(), worker_worlds(), short_way_worlds()})
+       std::vector{control_worlds(), worker_worlds(), short_way_worlds(), run_worlds()})
     std::move(more.begin(), more.end(), std::back_inserter(worlds));
   return worlds;
 }

@@ -22,5 +22,7 @@ struct Directed {
 [[nodiscard]] std::vector<Directed> worker_worlds();
 /// Those among them in which messages go the short way within a node.
 [[nodiscard]] std::vector<Directed> short_way_worlds();
+/// Those among them in which small messages go to other nodes in runs.
+[[nodiscard]] std::vector<Directed> run_worlds();
 
 }  // namespace ringwire::sim

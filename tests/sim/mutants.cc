@@ -156,6 +156,12 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {137, "passed_over_forgotten", "who names a message that was passed over waits for it in vain"},
     {136, "room_unheard", "who waits for a record on this node is not told that some came back"},
     {138, "answers_wait_for_ever", "answers to a node that is gone for good never end"},
+    {150, "run_past_elders", "a message goes in a run past an elder that goes by itself"},
+    {151, "run_names_no_elder", "a run does not say which one must come before it"},
+    {152, "run_apart_without_order", "messages of a run that is taken apart are no elders"},
+    {153, "run_deadline_missed", "the deadlines of messages of a run never come"},
+    {154, "run_does_not_wait", "a run is handed out before the one that it names"},
+    {155, "ended_runs_go_on", "runs are handed out past a message of them that will come again"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
 

@@ -134,6 +134,18 @@ class Victim {
         case EventKind::kWithdrawn:
           finish(event.number);
           break;
+        case EventKind::kRun: {
+          // Every second message of it is kept.
+          const std::uint32_t some = wire::run_mask(event.run.count) & 0x5555'5555;
+          session_.settle_run(event.number, some, Ending::kUnknown, Reason::kRefused);
+          session_.release_run(event.number, some);
+          break;
+        }
+        case EventKind::kRunWithdrawn:
+          session_.settle_run(event.number, event.mask, Ending::kFailed, Reason::kCancelled);
+          session_.release_run(event.number, event.mask);
+          break;
+        case EventKind::kRunResult:
         case EventKind::kResult:
         case EventKind::kSent:
         case EventKind::kCredit:

@@ -311,6 +311,11 @@ class PairWorld {
               << "two outcomes for " << event.cookie << ", seed " << seed_;
           break;
         }
+        case EventKind::kRun:
+        case EventKind::kRunWithdrawn:
+        case EventKind::kRunResult:
+          ADD_FAILURE() << "nobody sent a run";
+          break;
         case EventKind::kCredit:
           at.blocked = false;
           ++at.credit_events;

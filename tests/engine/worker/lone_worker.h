@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <utility>
@@ -65,6 +66,25 @@ class LoneWorker {
     message.cookie = static_cast<std::uint32_t>(sent.sequence);
     transport::MessageNumber number{};
     RW_CHECK(peer_.send(message, number) == transport::SendVerdict::kTaken);
+  }
+
+  /// A run of messages without payload for this service; its results have these sequences.
+  transport::MessageNumber send_run(std::uint64_t first, std::uint32_t count,
+                                    std::string_view service, transport::MessageNumber after = {}) {
+    wire::RunHeader header;
+    header.id = {{7, 1}, 0, first};
+    header.epoch = 1;
+    header.after = static_cast<std::uint32_t>(after);
+    header.generation = 1;
+    header.count = count;
+    header.service = service;
+    auto& body = bodies_.emplace_back(count * wire::kRunEntryHeaderBytes);
+    for (std::uint32_t index = 0; index < count; ++index)
+      wire::put_run_entry(&body[index * wire::kRunEntryHeaderBytes], {index, index, 0, 0, nullptr});
+    transport::MessageNumber number{};
+    RW_CHECK(peer_.send_run(header, body, static_cast<std::uint32_t>(first), number) ==
+             transport::SendVerdict::kTaken);
+    return number;
   }
 
   void deliver(const Sent& sent) {
@@ -144,8 +164,19 @@ class LoneWorker {
       if (event.kind == transport::EventKind::kMessage) ++messages_received;
       if (event.kind == transport::EventKind::kResult)
         results.push_back({event.cookie, event.ending, event.reason});
+      if (event.kind == transport::EventKind::kRunResult) read_run_result(event);
     }
     events_.clear();
+  }
+
+  void read_run_result(const transport::Event& event) {
+    for (std::uint32_t index = 0; index < wire::kMaxRunMessages; ++index) {
+      if ((event.mask >> index & 1) == 0) continue;
+      const bool failed = (event.failed >> index & 1) != 0;
+      results.push_back({event.cookie + index,
+                         failed ? event.failures->ending[index] : Ending::kDone,
+                         failed ? event.failures->reason[index] : Reason::kNone});
+    }
   }
 
   TimeNs now_ = kSecondNs;
@@ -154,6 +185,7 @@ class LoneWorker {
   transport::Session peer_{session(56, 55), kSecondNs};
   transport::EventBatch events_;
   std::array<std::byte, fuzz::HandPort::kBytes> packet_{};
+  std::deque<std::vector<std::byte>> bodies_;
   std::vector<std::byte> payload_{std::vector<std::byte>(kLargeBytes)};
 };
 

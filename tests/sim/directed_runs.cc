@@ -1,0 +1,99 @@
+#include "tests/sim/directed.h"
+
+namespace ringwire::sim {
+namespace {
+
+constexpr DurationNs kMs = kMillisecondNs;
+
+/// Small messages of slaves for other nodes, more than one under way of each key: runs.
+WorldOptions runs() {
+  WorldOptions options;
+  options.servers = 2;
+  options.secondaries = 0;
+  options.clients = 3;
+  options.keys = 4;
+  options.messages = 1'500;
+  options.window = 60;
+  options.large_chance = 0;
+  options.call_chance = 0;
+  options.message_slots = 1'024;
+  options.work_ns = 300 * kMicrosecondNs;
+  return options;
+}
+
+/// W-73: those behind a lost one come first.
+WorldOptions get_lost() {
+  WorldOptions options = runs();
+  options.pause_ns = 100 * kMicrosecondNs;
+  options.accepted_chance = 0.2;
+  options.only_loss = true;
+  options.faults = {{FaultKind::kLoss, 0, 900 * kMs, 0, 0, 0.04},
+                    {FaultKind::kReorder, 0, 900 * kMs, 0, 0, 0.05}};
+  options.safety_ns = 900 * kMs;
+  return options;
+}
+
+/// W-74: engines have room for few, and programs are away for longer than they are waited for.
+WorldOptions are_turned_away() {
+  WorldOptions options = runs();
+  options.keys = 2;
+  options.in_messages = 64;
+  options.program_grace_ns = 3 * kMs;
+  options.pause_ns = 50 * kMicrosecondNs;
+  for (std::int64_t at = 0; at < 25; ++at)
+    options.faults.push_back({FaultKind::kAway, (8 + 30 * at) * kMs, 12 * kMs,
+                              static_cast<std::uint32_t>(at % 2), 0, 0});
+  options.faults.push_back({FaultKind::kLoss, 0, 800 * kMs, 0, 0, 0.02});
+  options.safety_ns = 800 * kMs;
+  return options;
+}
+
+/// Others go by themselves between them: large ones, cancels, deadlines, calls, all levels.
+WorldOptions among_all_kinds() {
+  WorldOptions options = runs();
+  options.servers = 3;
+  options.secondaries = 1;
+  options.keys = 3;
+  options.pause_ns = 150 * kMicrosecondNs;
+  options.large_chance = 0.02;
+  options.call_chance = 0.02;
+  options.cancel_chance = 0.02;
+  options.deadline_chance = 0.05;
+  options.none_chance = 0.03;
+  options.accepted_chance = 0.05;
+  options.unordered_chance = 0.05;
+  options.retry_chance = 0.02;
+  options.refuse_chance = 0.01;
+  for (std::int64_t at = 0; at < 10; ++at)
+    options.faults.push_back({FaultKind::kProgramCrash, (5 + 50 * at) * kMs, 5 * kMs,
+                              static_cast<std::uint32_t>(at % 3), 0, 0});
+  options.faults.push_back({FaultKind::kLoss, 0, 500 * kMs, 0, 0, 0.02});
+  options.safety_ns = 500 * kMs;
+  return options;
+}
+
+/// A node cannot be heard for a while, again and again: sessions end, views change, and what was
+/// there goes to the other.
+WorldOptions of_lost_sessions() {
+  WorldOptions options = among_all_kinds();
+  options.deadline_chance = 0.3;
+  options.faults.clear();
+  for (std::int64_t at = 0; at < 4; ++at)
+    options.faults.push_back({FaultKind::kIsolate, (20 + 150 * at) * kMs, 90 * kMs,
+                              static_cast<std::uint32_t>(at % 3), 0, 0});
+  options.safety_ns = 700 * kMs;
+  return options;
+}
+
+}  // namespace
+
+std::vector<Directed> run_worlds() {
+  return {
+      {"runs_get_lost", "and those behind them wait", get_lost()},
+      {"runs_are_turned_away", "and come again one by one", are_turned_away()},
+      {"runs_among_all_kinds", "of messages of the same keys", among_all_kinds()},
+      {"runs_of_lost_sessions", "go elsewhere", of_lost_sessions()},
+  };
+}
+
+}  // namespace ringwire::sim
