@@ -54,19 +54,26 @@ class EngineChannel {
 
   // --- home worker: submissions ---
 
-  /// Copy the next submission out, with those of its inline bytes that it says it has. False: none.
-  /// The slot is given back by publish_submissions.
-  bool poll_submission(Submission& submission) {
+  /// Copy the next submission's fields out, all but its inline bytes, and tell where those stand:
+  /// to be copied at most once, no more than used_inline_bytes of the copied fields. nullptr: none.
+  const std::byte* peek_submission(Submission& fields) {
     const Submission* const shared = submissions_.peek();
     if (shared == nullptr) {
       if (submissions_.broken()) violated_.set();
-      return false;
+      return nullptr;
     }
-    copy_once(&submission, shared, offsetof(Submission, inline_bytes));
-    // By the copy of its fields: those in the queue may have changed.
-    copy_once(submission.inline_bytes, shared->inline_bytes, used_inline_bytes(submission));
-    submissions_.skip();
-    return !violated();
+    copy_once(&fields, shared, offsetof(Submission, inline_bytes));
+    return violated() ? nullptr : shared->inline_bytes;
+  }
+  /// Done with what was peeked at. The slot is given back by publish_submissions.
+  void skip_submission() { submissions_.skip(); }
+  /// Copy the next submission out, with those of its inline bytes that it says it has. False: none.
+  bool poll_submission(Submission& submission) {
+    const std::byte* const inline_bytes = peek_submission(submission);
+    if (inline_bytes == nullptr) return false;
+    copy_once(submission.inline_bytes, inline_bytes, used_inline_bytes(submission));
+    skip_submission();
+    return true;
   }
   /// Give the slots of all polled submissions back to the program. Once per turn.
   void publish_submissions() {

@@ -7,6 +7,7 @@
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 namespace {
@@ -25,6 +26,11 @@ std::uint16_t flags_of(const InMessage& message) {
   if ((sent & wire::kCall) != 0) flags |= ipc::kDeliverCall;
   if (message.lender != kNone) flags |= ipc::kDeliverShared;
   return flags;
+}
+
+/// Outcomes wait for room in its delivery queue.
+bool untold(const Channel& channel) {
+  return !channel.ended.empty() || !channel.shorts_to_tell.empty();
 }
 
 }  // namespace
@@ -56,6 +62,7 @@ void Channels::remove(const RemoveChannel& command) {
        round < ipc::kMaxQueueEntries / kReleasesPerChannelTurn && take_releases(command.index);
        ++round) {
   }
+  core_.short_way->enlist_all_of(command.index);
   channel.removing = true;
   channel.orphans_until_ns = core_.now + kOrphanGraces * core_.config.program_grace_ns;
   ++core_.removing_channels;
@@ -129,11 +136,11 @@ bool Channels::poll() {
         channel.active = false;
         core_.active[at] = core_.active.back();
         core_.active.pop_back();
-        if (channel.outstanding.empty() && channel.replied == 0 && channel.lent == 0)
+        if (channel.open_count() == 0 && channel.replied == 0 && channel.lent == 0)
           finish_removal(index);
         continue;
       }
-    } else if (++channel.idle_turns > kTurnsUntilParked && channel.ended.empty() &&
+    } else if (++channel.idle_turns > kTurnsUntilParked && !untold(channel) &&
                channel.backlog.empty() && !channel.has_stash && !channel.deliveries_dirty) {
       if (channel.ipc->park(core_.config.index)) {
         channel.active = false;
@@ -156,30 +163,51 @@ bool Channels::take_releases(ChannelIndex index) {
   while (count < kReleasesPerChannelTurn &&
          channel.ipc->poll_release(core_.config.index, release)) {
     ++count;
-    const auto in = static_cast<std::uint32_t>(release.token);
-    const auto generation = static_cast<std::uint32_t>(release.token >> 32);
     // First of all: the same message may have been delivered to this program again.
     if (!core_.quarantine.empty() && core_.quarantine.come_back(index, release.token)) {
       ++core_.counters.late_releases;
       continue;
     }
-    if (in >= core_.ins.capacity() || core_.ins[in].generation != generation ||
-        core_.ins[in].state != InState::kDelivered || core_.ins[in].channel != index ||
+    if (core_.short_way->release(index, release)) continue;
+    const std::uint32_t in = find_released(release.token);
+    if (in == kNone || core_.ins[in].state != InState::kDelivered ||
+        core_.ins[in].channel != index ||
         release.verdict > static_cast<std::uint32_t>(ipc::Verdict::kRefuse)) {
       ++core_.counters.bad_releases;  // released twice, redelivered meanwhile, or made up
       continue;
     }
-    const auto verdict = static_cast<ipc::Verdict>(release.verdict);
-    const bool replied = (release.flags & ipc::kReleaseReplied) != 0;
-    if (core_.ins[in].unlisted && verdict == ipc::Verdict::kDone) {
-      core_.groups->release_unlisted(in, replied);
-      continue;
-    }
-    core_.groups->on_release(in, verdict, replied);
+    core_.groups->on_release(in, static_cast<ipc::Verdict>(release.verdict),
+                             (release.flags & ipc::kReleaseReplied) != 0);
   }
   if (count != 0) channel.ipc->publish_releases(core_.config.index);
   if (channel.ipc->violated()) violate(index);
   return count != 0;
+}
+
+/// The InMessage that this token names; kNone: there is none.
+std::uint32_t Channels::find_released(std::uint64_t token) const {
+  const auto index = static_cast<std::uint32_t>(token);
+  const auto generation = static_cast<std::uint32_t>(token >> 32);
+  if ((index & kShortBit) != 0) return core_.short_way->find_moved(index & ~kShortBit, generation);
+  const bool known = index < core_.ins.capacity() && core_.ins[index].generation == generation &&
+                     core_.ins[index].alias == kNone;
+  return known ? index : kNone;
+}
+
+/// An entry was filled. A program that is awake begins with it while the turn goes on; flush()
+/// wakes one that is not.
+void Channels::note_delivery(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  channel.deliveries_dirty = true;
+  if (++channel.unshown >= kDeliveriesShownTogether) show(channel);
+  touch(index);  // it will release soon: better looked at than rung for
+  core_.worked = true;
+}
+
+void Channels::show(Channel& channel) {
+  channel.unshown = 0;
+  channel.outcomes = nullptr;  // the program may read it
+  channel.ipc->publish_deliveries(core_.config.index);
 }
 
 bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind,
@@ -192,7 +220,6 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   message.state = InState::kDelivered;
   message.channel = index;
   channel.held.push_back(core_.ins, in);
-  channel.deliveries_dirty = true;
   ++channel.delivered;
   ++core_.counters.delivered;
   if (message.deliveries > 1) ++core_.counters.redelivered;
@@ -248,15 +275,7 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
     ++core_.counters.shared;
     if (message.key_aside()) std::memcpy(entry->inline_bytes, message.key(), message.key_bytes);
   }
-  // A program that is awake begins with these while the turn goes on; flush() wakes one that is
-  // not.
-  if (++channel.unshown >= kDeliveriesShownTogether) {
-    channel.unshown = 0;
-    channel.outcomes = nullptr;
-    channel.ipc->publish_deliveries(core_.config.index);
-  }
-  touch(index);  // it will release soon: better looked at than rung for
-  core_.worked = true;
+  note_delivery(index);
   return true;
 }
 
@@ -294,12 +313,11 @@ void Channels::flush() {
         core_.inbound->settle(in, Ending::kDone, Reason::kNone);
     }
     if (!channel.ended.empty()) core_.outbound->report(index);
+    if (!channel.shorts_to_tell.empty()) core_.short_way->report(index);
     if (!channel.deliveries_dirty) continue;
     channel.deliveries_dirty = false;
-    channel.unshown = 0;
-    channel.outcomes = nullptr;
     core_.handed_over = true;
-    channel.ipc->publish_deliveries(core_.config.index);
+    show(channel);
     channel.ipc->wake_if_waiting();
     core_.worked = true;
   }
@@ -307,8 +325,7 @@ void Channels::flush() {
 
 bool Channels::waits_for_others(const Channel& channel) const {
   if (channel.deliveries_dirty) return false;
-  return channel.removing ? channel.ended.empty() && !channel.outstanding.empty()
-                          : channel.has_stash;
+  return channel.removing ? !untold(channel) && channel.open_count() != 0 : channel.has_stash;
 }
 
 bool Channels::park_all() {
@@ -327,7 +344,7 @@ bool Channels::park_all() {
     channel.active = false;
     // A program does not ring when it takes outcomes out of its queue: who has more for it looks
     // again.
-    if (!channel.ended.empty() || !channel.backlog.empty() || waits_for_others(channel))
+    if (untold(channel) || !channel.backlog.empty() || waits_for_others(channel))
       blocked_.push_back(index);
   }
   core_.active.clear();

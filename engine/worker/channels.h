@@ -34,6 +34,8 @@ class Channels {
   /// what it answers.
   bool deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind kind,
                std::uint32_t call = kNone);
+  /// An entry of the channel's delivery queue was filled: shown at the latest by flush().
+  void note_delivery(ChannelIndex index);
   /// A reply or direct message for a channel, now or when there is room.
   void push_direct(ChannelIndex index, std::uint32_t in);
 
@@ -51,6 +53,8 @@ class Channels {
   bool take_releases(ChannelIndex index);
   [[nodiscard]] bool waits_for_others(const Channel& channel) const;
   void finish_removal(ChannelIndex index);
+  [[nodiscard]] std::uint32_t find_released(std::uint64_t token) const;
+  void show(Channel& channel);
 
   Core& core_;
   std::vector<ChannelIndex> blocked_;  ///< parked by park_all() although something waits for them

@@ -15,6 +15,8 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
       now(start),
       outs(config.out_messages),
       ins(config.in_messages),
+      shorts(config.in_messages),
+      short_bodies(config.in_messages),
       flights(config.out_messages * 2),
       out_runs(runs_for(config.out_messages)),
       in_runs(runs_for(config.in_messages)),

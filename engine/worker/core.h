@@ -30,6 +30,7 @@ class Channels;
 class Outbound;
 class Inbound;
 class Groups;
+class ShortWay;
 
 // Limits of one turn: enough to amortise its fixed cost, small enough that nobody waits long.
 inline constexpr std::uint32_t kSubmissionsPerChannelTurn = 128;
@@ -145,7 +146,7 @@ struct Channel {
   std::uint32_t idle_turns = 0;
   std::uint32_t taken_removing = 0;  ///< submissions since its removal began
   std::uint32_t replied = 0;         ///< calls that are over, but still with a session
-  std::uint32_t unlisted = 0;        ///< of `outstanding`, what went the short way
+  std::uint32_t shorts_held = 0;     ///< delivered on the short way, not released
   TimeNs orphans_until_ns = 0;       ///< removing: what waits then, waits no longer
   std::uint32_t lent = 0;            ///< sends that are over, but still read by reference
   std::uint64_t next_sequence = 1;
@@ -154,15 +155,22 @@ struct Channel {
   std::vector<TransmitFile> files;
   IndexList<OutMessage, &OutMessage::channel_link> outstanding;
   IndexList<OutRun, &OutRun::channel_link> runs;
-  std::uint32_t in_runs = 0;             ///< messages without an outcome that have no record
-  std::uint32_t run_generation = 1;      ///< raised when a message of a run comes back
-  std::uint32_t run_pause = 0;           ///< messages that go one by one before the next run
-  ipc::Delivery* outcomes = nullptr;     ///< the entry of outcomes that is not shown yet
+  std::uint32_t in_runs = 0;          ///< messages without an outcome that have no record
+  std::uint32_t run_generation = 1;   ///< raised when a message of a run comes back
+  std::uint32_t run_pause = 0;        ///< messages that go one by one before the next run
+  ipc::Delivery* outcomes = nullptr;  ///< the entry of outcomes that is not shown yet
+  IndexList<ShortMessage, &ShortMessage::sender_link> shorts;          ///< open, or await a reply
+  IndexList<ShortMessage, &ShortMessage::sender_link> shorts_to_tell;  ///< found no room
   IndexList<OutMessage> ended;           ///< outcomes and freed memory to be told
   IndexList<InMessage> backlog;          ///< replies and direct messages for a full delivery queue
   IndexList<InMessage> held;             ///< delivered, not released; oldest first
   std::vector<std::uint32_t> consumers;  ///< indices in Groups
   ipc::Submission stash;                 ///< taken, but its targets do not fit the pool yet
+
+  /// Messages without a told outcome.
+  [[nodiscard]] std::uint32_t open_count() const {
+    return outstanding.count() + in_runs + shorts.count() + shorts_to_tell.count();
+  }
 };
 
 struct Core {
@@ -177,6 +185,8 @@ struct Core {
 
   IndexPool<OutMessage> outs;
   IndexPool<InMessage> ins;
+  IndexPool<ShortMessage> shorts;  ///< for each one in use, one of `outs` and of `ins` is reserved
+  std::vector<ShortBody> short_bodies;
   IndexPool<Flight> flights;
   IndexPool<OutRun> out_runs;
   IndexPool<InRun> in_runs;
@@ -215,6 +225,7 @@ struct Core {
   Outbound* outbound = nullptr;
   Inbound* inbound = nullptr;
   Groups* groups = nullptr;
+  ShortWay* short_way = nullptr;
 
   /// The pool of a domain, made on first use (control plane only).
   ipc::ExtentPool& pool(DomainIndex domain);
@@ -229,7 +240,11 @@ struct Core {
   void end_use(std::uint32_t in, const HeldMemory& memory);
   /// What names a delivered message in its release.
   [[nodiscard]] std::uint64_t delivery_token(std::uint32_t in) const {
-    return std::uint64_t{ins[in].generation} << 32 | in;
+    const std::uint32_t alias = ins[in].alias;
+    return alias != kNone ? short_token(alias) : std::uint64_t{ins[in].generation} << 32 | in;
+  }
+  [[nodiscard]] std::uint64_t short_token(std::uint32_t at) const {
+    return std::uint64_t{shorts[at].generation} << 32 | kShortBit | at;
   }
 
   // Keys of the tables: seeded, for what goes in is chosen by programs and peers, and two that meet

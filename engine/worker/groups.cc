@@ -7,6 +7,7 @@
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 namespace {
@@ -45,7 +46,7 @@ void Groups::add_consumer(const AddConsumer& command) {
   free->prefetch = command.prefetch == 0
                        ? kDefaultPrefetch
                        : std::min(command.prefetch, channel.ipc->delivery_entries());
-  bind_unlisted(command.service);
+  core_.short_way->enlist_service(command.service);
   Group& group = groups_[command.service];
   const auto at = static_cast<std::uint32_t>(free - consumers_.begin());
   if (group.consumers.empty()) group.order_none = command.order_none;
@@ -91,7 +92,10 @@ void Groups::remove_channel(ChannelIndex index) {
 
 void Groups::take_back(ChannelIndex index) {
   const Channel& channel = core_.channels[index];
-  if (channel.ipc != nullptr && !channel.removing) redeliver_held(index, true);
+  if (channel.ipc == nullptr || channel.removing) return;
+  for (const std::uint32_t at : channel.consumers)
+    core_.short_way->enlist_service(consumers_[at].service);
+  redeliver_held(index, true);
 }
 
 void Groups::redeliver_held(ChannelIndex index, bool may_be_read) {
@@ -110,7 +114,7 @@ void Groups::redeliver_held(ChannelIndex index, bool may_be_read) {
 }
 
 void Groups::end_consumer(std::uint32_t at) {
-  bind_unlisted(consumers_[at].service);
+  core_.short_way->enlist_service(consumers_[at].service);
   Consumer& consumer = consumers_[at];
   Group& group = groups_[consumer.service];
   std::erase(group.consumers, at);
@@ -130,9 +134,6 @@ void Groups::end_consumer(std::uint32_t at) {
 
 void Groups::redeliver(std::uint32_t in) {
   InMessage& message = core_.ins[in];
-  if (message.unlisted) enlist(in);
-  // What went to an only consumer was not bound; others of its key may wait there for room.
-  if (!message.bound) bind(message, message.consumer);
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
@@ -197,6 +198,7 @@ std::uint32_t Groups::first_to_drop(const IndexList<InMessage>& list) const {
 }
 
 bool Groups::drop_oldest(std::uint16_t service) {
+  core_.short_way->enlist_waiting(service);
   const Group& group = groups_[service];
   std::uint32_t oldest = first_to_drop(group.queued);
   const auto count = static_cast<std::uint32_t>(group.consumers.size());
@@ -246,7 +248,9 @@ void Groups::enqueue(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   Group& group = groups_[message.service];
   message.group_key = key_of(message.header.hash, message.service);
-  message.arrival = ++last_arrival_;
+  message.arrival = ++core_.next_order;
+  // Those that went the short way and wait for room came before it.
+  if (group.shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(message.service);
   // Of what may be dropped nobody waits for the credit: the next one comes, and pushes it out.
   if (group.consumers.empty() && core_.config.drop_oldest && message.header.level == Level::kNone)
     core_.inbound->return_credit(in);
@@ -292,19 +296,25 @@ void Groups::give(std::uint32_t in, std::uint32_t at) {
 void Groups::bind(InMessage& message, std::uint32_t at) {
   if (!keyed(message)) return;
   message.group_key = key_of(message.header.hash, message.service);
-  std::uint32_t entry = key_index_.find(message.group_key);
-  if (entry == kNone) {
-    entry = keys_.take();
-    keys_[entry].consumer = at;
-    key_index_.put(message.group_key, entry);
-  }
-  ++keys_[entry].count;
+  bind_key(message.group_key, at);
   message.bound = true;
 }
 
+void Groups::bind_key(std::uint64_t key, std::uint32_t at) {
+  std::uint32_t entry = key_index_.find(key);
+  if (entry == kNone) {
+    entry = keys_.take();
+    keys_[entry].consumer = at;
+    key_index_.put(key, entry);
+  }
+  ++keys_[entry].count;
+}
+
 void Groups::unbind(InMessage& message) {
-  if (!std::exchange(message.bound, false)) return;
-  const std::uint64_t key = message.group_key;
+  if (std::exchange(message.bound, false)) unbind_key(message.group_key);
+}
+
+void Groups::unbind_key(std::uint64_t key) {
   const std::uint32_t entry = key_index_.find(key);
   if (entry == kNone || (--keys_[entry].count != 0 && !RW_MUTANT(74))) return;
   key_index_.erase(key);
@@ -362,6 +372,9 @@ void Groups::dispatch() {
       consumer.pending.push_front(core_.ins, in);
       break;
     }
+    while (consumer.live && !consumer.shorts.empty() && consumer.pending.empty() &&
+           has_room(consumer))
+      core_.short_way->hand_out(consumer.shorts.pop_front(core_.shorts), at);
   }
   for (std::size_t service = 0; service < core_.services.size(); ++service) {
     Group& group = groups_[service];
@@ -423,6 +436,8 @@ void Groups::on_time() {
 }
 
 void Groups::turn_all_away(Reason reason) {
+  for (std::uint16_t service = 0; service < core_.services.size(); ++service)
+    core_.short_way->enlist_waiting(service);
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
     const InMessage& message = core_.ins[in];
     const bool waits = message.state == InState::kQueued || message.state == InState::kAtConsumer;
@@ -437,7 +452,8 @@ void Groups::fill(std::vector<GroupSnapshot>& snapshots) const {
     const Group& group = groups_[service];
     if (snapshots.size() == snapshots.capacity()) return;
     std::uint32_t listed = group.queued.count();
-    for (const std::uint32_t at : group.consumers) listed += consumers_[at].pending.count();
+    for (const std::uint32_t at : group.consumers)
+      listed += consumers_[at].pending.count() + consumers_[at].shorts.count();
     snapshots.push_back({service, static_cast<std::uint32_t>(group.consumers.size()), listed,
                          group.in_flight, group.order_none});
   }
@@ -447,14 +463,16 @@ std::uint64_t Groups::unprocessed() const {
   std::uint64_t count = 0;
   for (const Group& group : groups_) {
     count += group.queued.count() + group.in_flight;
-    for (const std::uint32_t at : group.consumers) count += consumers_[at].pending.count();
+    for (const std::uint32_t at : group.consumers)
+      count += consumers_[at].pending.count() + consumers_[at].shorts.count();
   }
   return count;
 }
 
 bool Groups::blocked() const {
   for (const Consumer& consumer : consumers_)
-    if (consumer.live && !consumer.pending.empty() && consumer.in_flight < consumer.prefetch)
+    if (consumer.live && consumer.pending.count() + consumer.shorts.count() != 0 &&
+        consumer.in_flight < consumer.prefetch)
       return true;
   for (const Group& group : groups_)
     if (!group.queued.empty() && !group.consumers.empty()) return true;

@@ -13,6 +13,8 @@
 namespace ringwire::worker {
 
 class Groups {
+  friend class ShortWay;
+
  public:
   explicit Groups(Core& core);
 
@@ -42,17 +44,6 @@ class Groups {
 
   void enqueue(std::uint32_t in);
 
-  // --- the short way (short_way.cc) ---
-  /// Somebody serves it.
-  [[nodiscard]] bool served(std::uint16_t service) const {
-    return !groups_[service].consumers.empty();
-  }
-  /// enqueue() of an unlisted message.
-  void enqueue_unlisted(std::uint32_t in);
-  /// Its program has processed it.
-  void release_unlisted(std::uint32_t in, bool replied);
-  /// It goes the long way from here on, and so does what its sender has under way besides.
-  void enlist(std::uint32_t in);
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.
   void forget(std::uint32_t in);
   void on_release(std::uint32_t in, ipc::Verdict verdict, bool replied);
@@ -85,7 +76,8 @@ class Groups {
     std::uint32_t prefetch = 0;
     std::uint32_t in_flight = 0;
     bool share = false;
-    IndexList<InMessage> pending;  ///< bound to it by their key
+    IndexList<InMessage> pending;    ///< bound to it by their key
+    IndexList<ShortMessage> shorts;  ///< wait for its room, behind `pending`
   };
   struct Group {
     bool order_none = false;
@@ -94,6 +86,7 @@ class Groups {
     std::uint32_t sharing_count = 0;  ///< of the consumers
     std::uint32_t next = 0;           ///< where the search for a consumer begins
     std::uint32_t in_flight = 0;
+    std::uint32_t shorts = 0;  ///< ShortMessages that wait or are delivered
     std::uint64_t queued_bytes = 0;
     TimeNs alone_since_ns = 0;  ///< no consumer since
     IndexList<InMessage> queued;
@@ -114,13 +107,14 @@ class Groups {
   [[nodiscard]] std::uint64_t key_of(std::uint64_t hash, std::uint16_t service) const;
   [[nodiscard]] bool has_room(const Consumer& consumer) const;
   [[nodiscard]] std::uint32_t pick(Group& group);
-  [[nodiscard]] std::uint32_t ready_alone(const Group& group) const;
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.
   void give(std::uint32_t in, std::uint32_t consumer);
   void queue(std::uint32_t in, bool front);
   void put_back(IndexList<InMessage>& list, std::uint32_t in);
   /// Its key, if order binds it, stays with this consumer until unbind().
   void bind(InMessage& message, std::uint32_t consumer);
+  void bind_key(std::uint64_t key, std::uint32_t consumer);
+  void unbind_key(std::uint64_t key);
   void unbind(InMessage& message);
   bool hand_out(std::uint32_t in, std::uint32_t consumer);
   [[nodiscard]] std::uint32_t first_to_drop(const IndexList<InMessage>& list) const;
@@ -129,7 +123,6 @@ class Groups {
   [[nodiscard]] ipc::Extent room_to_move(DomainIndex domain, std::uint64_t bytes);
   void end_consumer(std::uint32_t at);
   void keep_held(std::uint32_t at);
-  void bind_unlisted(std::uint16_t service);
   void redeliver_held(ChannelIndex index, bool may_be_read);
   void redeliver(std::uint32_t in);
 
@@ -138,7 +131,6 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
-  std::uint64_t last_arrival_ = 0;
   TimeNs next_ask_ns_ = 0;  ///< for memory of another user's domain
 };
 

@@ -8,6 +8,7 @@
 #include "engine/worker/channels.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/outbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 namespace {
@@ -316,7 +317,6 @@ void Inbound::return_credit(std::uint32_t in) {
 
 void Inbound::finish(std::uint32_t in, Ending ending, Reason reason) {
   InMessage& message = core_.ins[in];
-  if (message.unlisted && !RW_MUTANT(130)) core_.groups->enlist(in);
   const MessageId id = message.header.id;
   if (message.state == InState::kHeld) leave_hold(in);
   if (message.state == InState::kQueued || message.state == InState::kAtConsumer)
@@ -364,6 +364,7 @@ void Inbound::drop(std::uint32_t in) {
 void Inbound::give_back(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   if (!to_channel(message.header)) --in_use_[message.service];
+  if (message.alias != kNone) core_.short_way->forget_moved(message.alias);
   message.state = InState::kFree;
   core_.ins.give_back(in);
   ++core_.came_back_since_full;
@@ -382,7 +383,8 @@ bool Inbound::has_room(std::uint16_t service, DomainIndex domain) const {
   const std::uint32_t all = core_.ins.capacity();
   const std::uint32_t free = core_.ins.free_count();
   if (free <= all / 8) return false;
-  if (in_use_[service] == 0) return true;
+  // With three quarters free, nobody has more than is left.
+  if (in_use_[service] == 0 || free > all - all / 4) return true;
   const std::uint32_t first = all / kFirstShare;
   const std::uint32_t left = free - all / 8 > first ? free - all / 8 - first : 0;
   if (in_use_[service] >= left) return false;

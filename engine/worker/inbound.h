@@ -13,6 +13,8 @@
 namespace ringwire::worker {
 
 class Inbound {
+  friend class ShortWay;
+
  public:
   explicit Inbound(Core& core);
 
@@ -30,13 +32,6 @@ class Inbound {
   void on_large(std::uint64_t request, DomainIndex domain, std::uint32_t file, std::byte* data,
                 std::uint64_t bytes);
   void on_large_refused(std::uint64_t request, Reason reason);
-
-  /// A record for a message that comes the short way, in this service's share; kNone: no room.
-  [[nodiscard]] std::uint32_t take_record(std::uint16_t service, DomainIndex domain);
-  /// A message that came the short way was processed: tell its sender, and forget it.
-  void finish_unlisted(std::uint32_t in, Reason reason);
-  /// It enters the tables: others may ask for it from now on.
-  void enlist(std::uint32_t in);
 
   /// Tell the sender how it ended; the message itself stays until finish().
   void settle(std::uint32_t in, Ending ending, Reason reason);

@@ -28,48 +28,51 @@ class IndexPool {
   }
 
   [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(items_.size()); }
+  /// What take() can give.
   [[nodiscard]] std::uint32_t free_count() const {
-    return static_cast<std::uint32_t>(free_.size());
+    return static_cast<std::uint32_t>(free_.size()) - reserved_;
   }
   [[nodiscard]] std::uint32_t used_count() const { return capacity() - free_count(); }
 
   /// Take an object, reset to its defaults, with a generation it never had; kNone when all are
   /// taken.
-  [[nodiscard]] std::uint32_t take() {
-    if (free_.empty()) return kNone;
-    const std::uint32_t index = free_.back();
-    free_.pop_back();
-    const std::uint32_t generation = items_[index].generation + 1;
-    items_[index].reset();
-    items_[index].generation = generation;
-    return index;
-  }
+  [[nodiscard]] std::uint32_t take() { return free_count() == 0 ? kNone : take_any(); }
   void give_back(std::uint32_t index) {
     RW_DCHECK(free_.size() < items_.size());
     ++items_[index].generation;  // who still holds the old name now sees that it is stale
     free_.push_back(index);
   }
 
-  /// take() without touching the object: it is free still for who looks at it, until dress(). What
-  /// was never dressed goes back by give_back_bare(). Only when free_count() != 0.
-  [[nodiscard]] std::uint32_t take_bare() {
-    const std::uint32_t index = free_.back();
-    free_.pop_back();
-    return index;
+  /// Keep one for take_reserved(), whatever others take. Only while free_count() is not 0.
+  void reserve() {
+    RW_DCHECK(free_count() != 0);
+    ++reserved_;
   }
-  void dress(std::uint32_t index) {
-    const std::uint32_t generation = items_[index].generation + 1;
-    items_[index].reset();
-    items_[index].generation = generation;
+  void give_up_reserved() {
+    RW_DCHECK(reserved_ != 0);
+    --reserved_;
   }
-  void give_back_bare(std::uint32_t index) { free_.push_back(index); }
+  [[nodiscard]] std::uint32_t take_reserved() {
+    give_up_reserved();
+    return take_any();
+  }
 
   [[nodiscard]] T& operator[](std::uint32_t index) { return items_[index]; }
   [[nodiscard]] const T& operator[](std::uint32_t index) const { return items_[index]; }
 
  private:
+  std::uint32_t take_any() {
+    const std::uint32_t index = free_.back();
+    free_.pop_back();
+    const std::uint32_t generation = items_[index].generation + 1;
+    items_[index].reset();
+    items_[index].generation = generation;
+    return index;
+  }
+
   std::vector<T> items_;
   std::vector<std::uint32_t> free_;
+  std::uint32_t reserved_ = 0;
 };
 
 /// A double-ended list through T::*Link of the objects of one pool.

@@ -48,7 +48,6 @@ struct OutMessage {
   bool counted = false;  ///< stands in WorkerCounters::taken (children and replies to it do not)
   bool maybe_handed = false;  ///< an earlier attempt may have reached a program
   bool share = false;         ///< may be read by reference
-  bool unlisted = false;      ///< went the short way, and is in no table (short_way.cc)
   std::uint16_t service = 0;
   std::uint16_t tried = 0;  ///< bit n: the slot's n-th replica (or the n-th member) turned it away
   ChannelIndex channel = 0;
@@ -65,7 +64,7 @@ struct OutMessage {
   std::uint32_t chain_older = kNone;  ///< the previous of this channel and key without an outcome
   std::uint32_t chain_newer = kNone;
   std::uint64_t chain_key = 0;  ///< 0: order does not bind it
-  std::uint64_t order = 0;      ///< when it was taken: 1, 2, 3, ...
+  std::uint64_t order = 0;      ///< when it was taken, by Core::next_order
   std::uint64_t named_predecessor = 0;
   std::uint32_t slot = 0;
   std::uint32_t lent = 0;        ///< InMessages that are read from its payload
@@ -124,8 +123,6 @@ struct InMessage {
   bool redelivered = false;
   bool order_none = false;
   bool bound = false;  ///< counts for its key's consumer
-  bool unlisted =
-      false;  ///< came the short way: in no table, its duplicate window does not know it
   std::uint16_t service = 0;
   std::uint32_t out = kNone;
   std::uint32_t out_generation = 0;
@@ -139,7 +136,8 @@ struct InMessage {
   ChannelIndex channel = kNone;  ///< kDelivered, kBacklog: where; kAtConsumer: the consumer's
   std::uint32_t consumer = kNone;
   std::uint32_t deliveries = 0;
-  std::uint64_t arrival = 0;          ///< when it came to its group: 1, 2, 3, ...
+  std::uint32_t alias = kNone;        ///< the ShortMessage that it was when it was handed out
+  std::uint64_t arrival = 0;          ///< when it came to its group, by Core::next_order
   std::uint32_t next_waiter = kNone;  ///< kHeld: another that waits for the same predecessor
   TimeNs held_since_ns = 0;
   std::uint64_t identity_key = 0;   ///< of header.id, in Core::in_by_identity
@@ -178,6 +176,55 @@ struct InMessage {
 [[nodiscard]] inline bool to_channel(const wire::MessageHeader& header) {
   return (header.flags & (wire::kReply | wire::kToOrigin)) != 0;
 }
+
+/// What is still to come of a ShortMessage for its sender ...
+enum class ShortSender : std::uint8_t {
+  kOver,        ///< its outcome was told
+  kOpen,        ///< until the consumer's word
+  kAwaitReply,  ///< a call that was processed; the reply is on its way
+  kToTell,      ///< it is done; that waits for room in the sender's delivery queue
+};
+/// ... and for its consumer.
+enum class ShortConsumer : std::uint8_t {
+  kOver,       ///< released
+  kWaiting,    ///< in the list of the consumer, which is full
+  kDelivered,  ///< with the consumer
+  kMoved,      ///< an InMessage now, which is still released by this record's token
+};
+
+/// A message on the short way (short_way.h): both of its records in one line. Its bytes are in the
+/// ShortBody of the same index.
+struct alignas(64) ShortMessage {
+  std::uint32_t generation = 0;
+  ShortSender sender = ShortSender::kOver;
+  ShortConsumer receiver = ShortConsumer::kOver;
+  ipc::TargetKind target{};
+  Level level{};
+  std::uint16_t flags = 0;  ///< ipc::SubmissionFlag, and that its key is bound
+  std::uint16_t service = 0;
+  std::uint16_t key_bytes = 0;
+  std::uint8_t payload_bytes = 0;
+  std::uint8_t priority = 0;
+  ChannelIndex channel = 0;    ///< of its sender
+  std::uint32_t consumer = 0;  ///< kMoved: index of the InMessage
+  ListLink sender_link;        ///< of its channel: what is open, or what is to be told
+  ListLink link;               ///< kWaiting: the consumer's list
+  std::uint64_t sequence = 0;
+  std::uint64_t hash = 0;
+  std::uint64_t order = 0;  ///< when it was taken, and came to its group, by Core::next_order
+
+  void reset() {}  ///< all fields are set where it is taken
+};
+static_assert(sizeof(ShortMessage) == 64);
+struct alignas(64) ShortBody {
+  std::array<std::byte, ipc::kInlineBytes> bytes;  ///< [key][payload]
+  TimeNs deadline_ns = 0;
+  ipc::Require require{};
+};
+
+/// Marks, among indices of InMessages (in delivery tokens) and of OutMessages (in tables), those of
+/// ShortMessages.
+inline constexpr std::uint32_t kShortBit = 0x8000'0000;
 
 /// What a session knows a message of ours by; outlives the OutMessage when that was withdrawn.
 struct Flight {

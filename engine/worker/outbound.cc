@@ -5,6 +5,7 @@
 #include "base/mutant.h"
 #include "base/touched.h"
 #include "engine/worker/inbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 Outbound::Outbound(Core& core) : core_(core), random_cursor_(core.config.index) {
@@ -102,6 +103,14 @@ TimeNs Outbound::next_deadline_ns() const {
                    waiting_.empty() ? kNeverNs : retry_at_ns_, lost_answers_at_ns_});
 }
 
+/// Whose message has ended.
+bool Outbound::stale(const Deadlines::Entry& entry) const {
+  if ((entry.index & kShortBit) == 0) return core_.outs[entry.index].generation != entry.generation;
+  const ShortMessage& message = core_.shorts[entry.index & ~kShortBit];
+  return message.generation != entry.generation ||
+         (message.sender != ShortSender::kOpen && message.sender != ShortSender::kAwaitReply);
+}
+
 void Outbound::reconsider() { reconsider_ = true; }
 
 bool Outbound::room_came() const {
@@ -115,8 +124,13 @@ void Outbound::on_time() {
   std::uint32_t walks = 0;
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
     const Deadlines::Entry entry = core_.deadlines.pop();
+    if (stale(entry)) continue;
+    if ((entry.index & kShortBit) != 0) {
+      core_.short_way->make_ordinary(entry.index & ~kShortBit);  // is due again, by another name
+      continue;
+    }
     OutMessage& message = core_.outs[entry.index];
-    if (message.generation != entry.generation || is_over(message)) continue;
+    if (is_over(message)) continue;
     if (message.state == OutState::kParent) {
       ++walks;
       for (std::uint32_t child = 0; child < core_.outs.capacity(); ++child) {

@@ -3,8 +3,8 @@
 // outcomes. Order per (channel, service, key): a message is sent only to where its elder without an
 // outcome went, and names it as its predecessor; when an elder is recalled, those after it are
 // recalled too (G3). Taking, routing (with order) and outcomes have files of their own:
-// outbound_*.cc; and so have the short way of small messages within a node, and the runs of those
-// for another worker. Hot.
+// outbound_*.cc; and so have the runs of small messages for another worker. Those within a node go
+// another way (short_way.h). Hot.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,8 @@
 namespace ringwire::worker {
 
 class Outbound {
+  friend class ShortWay;
+
  public:
   explicit Outbound(Core& core);
 
@@ -32,8 +34,8 @@ class Outbound {
   void on_sent(std::uint32_t cookie);
   void on_run_result(const transport::Event& event);
   void on_local_result(std::uint32_t out, std::uint32_t generation, Ending ending, Reason reason);
-  /// What this channel sent the short way enters the tables, as if it had gone the long way: before
-  /// anything happens that needs to find it there.
+  /// What this channel sent the short way, or in runs, enters the tables, as if it had gone by
+  /// itself: before anything happens that needs to find it there.
   void enlist(ChannelIndex index);
   /// The same of all channels: views, nodes or sessions change.
   void enlist_all();
@@ -42,7 +44,7 @@ class Outbound {
   /// A message that was read from the payload of `out` is not any more.
   void on_memory_back(std::uint32_t out);
   /// The call of this channel and sequence that still wants a reply, or kNone.
-  [[nodiscard]] std::uint32_t find_call(ChannelIndex channel, std::uint64_t sequence) const;
+  [[nodiscard]] std::uint32_t find_call(ChannelIndex channel, std::uint64_t sequence);
 
   // --- what changed around us ---
   /// Nodes, sessions or the view changed: messages that wait may go now.
@@ -60,6 +62,8 @@ class Outbound {
   /// A session ended; call after its last kResult.
   void on_session_end();
 
+  /// Tell the channel's program one outcome, in an entry with others of this turn. False: no room.
+  bool tell_now(ChannelIndex index, const ipc::OutcomeRecord& record);
   /// Tell the channel's program what ended. False when its queue has no room for all.
   bool report(ChannelIndex index);
 
@@ -71,12 +75,9 @@ class Outbound {
   enum class Taken : std::uint8_t { kTaken, kNoRoom, kBad, kWalked };
 
   Taken accept(ChannelIndex index, const ipc::Submission& submission);
-  bool take_short_way(ChannelIndex index, const ipc::Submission& submission);
-  [[nodiscard]] bool goes_here(const ipc::Submission& submission) const;
-  [[nodiscard]] bool behind_elder(const Channel& channel, ChannelIndex index,
-                                  const ipc::Submission& submission) const;
   [[nodiscard]] bool has_share(const Channel& channel, bool reply) const;
   bool fill(Channel& channel, const ipc::Submission& submission, OutMessage& message);
+  void add_deadline(std::uint32_t out);
   Taken fan_out(ChannelIndex index, std::uint32_t parent);
   Taken cancel(ChannelIndex index, std::uint64_t sequence);
   void cancel_one(std::uint32_t out);
@@ -94,7 +95,7 @@ class Outbound {
   void runs_on_time();
   void tell_done(const OutRun& run, std::uint32_t mask);
   void raise_generation(Channel& channel) const;
-  void tell_later(const OutRun& run, std::uint32_t out, std::uint64_t sequence);
+  void tell_later(const OutRun& run, std::uint64_t sequence);
   /// Its link; it is with a session.
   [[nodiscard]] std::uint32_t link_of(const OutMessage& message) const;
   /// Ask the session for it back; a result that is forgotten will be a late one.
@@ -116,6 +117,7 @@ class Outbound {
   /// When answers to a node that is down are given up; kNeverNs if it is not.
   [[nodiscard]] TimeNs given_up_at_ns(NodeIndex node) const;
   [[nodiscard]] bool room_came() const;
+  [[nodiscard]] bool stale(const Deadlines::Entry& entry) const;
   [[nodiscard]] std::uint32_t worker_of(const OutMessage& message) const;
   /// Its node is ours, and this worker takes it there.
   [[nodiscard]] bool is_here(const OutMessage& message) const;

@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 
@@ -184,9 +185,14 @@ void Outbound::on_memory_back(std::uint32_t out) {
   core_.channels_part->touch(message.channel);
 }
 
-std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) const {
-  const std::uint32_t out = core_.out_by_sequence.find(core_.sequence_key(channel, sequence));
+std::uint32_t Outbound::find_call(ChannelIndex channel, std::uint64_t sequence) {
+  const std::uint64_t key = core_.sequence_key(channel, sequence);
+  std::uint32_t out = core_.out_by_sequence.find(key);
   if (out == kNone) return kNone;
+  if ((out & kShortBit) != 0) {
+    core_.short_way->make_ordinary(out & ~kShortBit);
+    out = core_.out_by_sequence.find(key);
+  }
   const OutMessage& message = core_.outs[out];
   const bool open = message.state != OutState::kFree &&
                     (message.state != OutState::kEnded || RW_MUTANT(106)) &&
@@ -253,9 +259,23 @@ ipc::Delivery* Outbound::claim_records(Channel& channel, ipc::DeliveryKind kind)
   ipc::Delivery* entry = channel.ipc->claim_delivery(core_.config.index);
   if (entry == nullptr) return nullptr;
   channel.deliveries_dirty = true;
-  std::memset(entry, 0, offsetof(ipc::Delivery, inline_bytes));
+  std::memset(entry, 0, offsetof(ipc::Delivery, origin));  // of which a program reads no more
   entry->kind = static_cast<std::uint8_t>(kind);
   return entry;
+}
+
+bool Outbound::tell_now(ChannelIndex index, const ipc::OutcomeRecord& record) {
+  Channel& channel = core_.channels[index];
+  if (channel.outcomes == nullptr) {
+    channel.outcomes = claim_records(channel, ipc::DeliveryKind::kOutcomes);
+    if (channel.outcomes == nullptr) return false;
+    core_.channels_part->touch(index);
+    core_.worked = true;
+  }
+  ipc::Delivery& entry = *channel.outcomes;
+  std::memcpy(entry.inline_bytes + entry.count * sizeof record, &record, sizeof record);
+  if (++entry.count == ipc::kOutcomesPerDelivery) channel.outcomes = nullptr;
+  return true;
 }
 
 bool Outbound::report(ChannelIndex index) {
@@ -328,10 +348,7 @@ void Outbound::free(std::uint32_t out) {
 void Outbound::leave_books(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
   Channel& channel = core_.channels[message.channel];
-  if (message.unlisted) --channel.unlisted;
-  if (!message.unlisted || (message.header.flags & wire::kCall) != 0) {
-    core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
-  }
+  core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.header.id.sequence));
   channel.outstanding.remove(core_.outs, out);
 }
 

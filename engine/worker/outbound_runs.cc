@@ -11,6 +11,7 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/outbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 namespace {
@@ -129,8 +130,8 @@ bool Outbound::take_run(ChannelIndex index, const ipc::Submission& submission) {
   const bool none = submission.level == static_cast<std::uint8_t>(Level::kNone);
   if (!channel.runs.empty() && (core_.out_runs[channel.runs.front()].level == Level::kNone) != none)
     return false;
-  if (channel.unlisted != channel.outstanding.count() &&
-      (submission.flags & ipc::kSubmitOrderNone) == 0 && !RW_MUTANT(150)) {
+  if (!channel.outstanding.empty() && (submission.flags & ipc::kSubmitOrderNone) == 0 &&
+      !RW_MUTANT(150)) {
     // Behind an elder of its key that goes by itself.
     const bool to_node = submission.target == static_cast<std::uint8_t>(ipc::TargetKind::kNode);
     if (core_.chain_tail.find(chain_key(index, submission.hash, submission.service,
@@ -151,7 +152,7 @@ bool Outbound::take_run(ChannelIndex index, const ipc::Submission& submission) {
   std::memcpy(place + wire::kRunEntryHeaderBytes, submission.inline_bytes, entry.used_bytes());
   run.bytes_used += entry.whole_bytes();
   run.open |= std::uint32_t{1} << which;
-  run.outs[which] = core_.outs.take_bare();  // has_share() saw that there is one
+  core_.outs.reserve();  // has_share() saw that there is one
   run.sequence_offset[which] = entry.sequence_offset;
   run.deadline_ns[which] = submission.deadline_ns;
   if (submission.deadline_ns != 0) {
@@ -205,6 +206,11 @@ bool Outbound::send_run(std::uint32_t link_index, std::uint32_t service) {
 
 // ---- taking apart -------------------------------------------------------------------------------
 
+void Outbound::enlist(ChannelIndex index) {
+  enlist_runs(index);
+  core_.short_way->enlist(index);
+}
+
 void Outbound::enlist_runs(ChannelIndex index) {
   Channel& channel = core_.channels[index];
   if (channel.runs.empty()) return;
@@ -215,7 +221,7 @@ void Outbound::enlist_runs(ChannelIndex index) {
 void Outbound::enlist_all() {
   for (ChannelIndex index = 0; index < core_.channels.size(); ++index) {
     const Channel& channel = core_.channels[index];
-    if (channel.ipc != nullptr && (!channel.runs.empty() || channel.unlisted != 0)) enlist(index);
+    if (channel.ipc != nullptr && (!channel.runs.empty() || !channel.shorts.empty())) enlist(index);
   }
 }
 
@@ -231,7 +237,8 @@ void Outbound::take_apart(std::uint32_t at) {
     const wire::RunEntry entry = wire::run_entry_at(run.bytes.data() + offset);
     offset += entry.whole_bytes();
     if ((run.open >> which & 1) == 0) continue;
-    const std::uint32_t out = run.outs[which];
+    const std::uint32_t out = core_.outs.take_reserved();
+    run.outs[which] = out;
     make_record(run, which, entry);
     OutMessage& message = core_.outs[out];
     if (sent) {
@@ -254,7 +261,6 @@ void Outbound::take_apart(std::uint32_t at) {
 void Outbound::make_record(const OutRun& run, std::uint32_t which, const wire::RunEntry& entry) {
   Channel& channel = core_.channels[run.channel];
   const std::uint32_t out = run.outs[which];
-  core_.outs.dress(out);
   OutMessage& message = core_.outs[out];
   message.channel = run.channel;
   message.target = run.target;
@@ -281,12 +287,7 @@ void Outbound::make_record(const OutRun& run, std::uint32_t which, const wire::R
   --channel.in_runs;
   channel.outstanding.push_back(core_.outs, out);
   core_.out_by_sequence.put(core_.sequence_key(run.channel, header.id.sequence), out);
-  if (message.deadline_ns == 0) return;
-  if (core_.deadlines.full())
-    core_.deadlines.sweep([this](const Deadlines::Entry& due) {
-      return core_.outs[due.index].generation != due.generation;
-    });
-  core_.deadlines.add({message.deadline_ns, out, message.generation});
+  if (message.deadline_ns != 0) add_deadline(out);
 }
 
 /// A deadline in some run has come: those that have one go by themselves from here on.
@@ -364,44 +365,34 @@ void Outbound::tell_done(const OutRun& run, std::uint32_t mask) {
   core_.channels_part->touch(run.channel);
   for (std::uint32_t left = mask; left != 0; left &= left - 1) {
     const auto which = static_cast<std::size_t>(std::countr_zero(left));
-    const std::uint32_t out = run.outs[which];
     const std::uint64_t sequence = run.first_sequence + run.sequence_offset[which];
-    ipc::Delivery* entry = channel.outcomes;
-    if (entry == nullptr || entry->count == ipc::kOutcomesPerDelivery)
-      entry = claim_records(channel, ipc::DeliveryKind::kOutcomes);
-    if (entry == nullptr) {
-      tell_later(run, out, sequence);
-      continue;
-    }
-    channel.outcomes = entry;
     const ipc::OutcomeRecord record{.sequence = sequence,
                                     .node = run.node,
                                     .ending = static_cast<std::uint8_t>(Ending::kDone),
                                     .reason = static_cast<std::uint8_t>(Reason::kNone),
                                     .level = static_cast<std::uint8_t>(run.level),
                                     .attempt = 1};
-    std::memcpy(entry->inline_bytes + entry->count * sizeof record, &record, sizeof record);
-    ++entry->count;
+    if (!tell_now(run.channel, record)) {
+      tell_later(run, sequence);
+      continue;
+    }
     --core_.outs_of[channel.domain];
-    core_.outs.give_back_bare(out);
+    core_.outs.give_up_reserved();
   }
 }
 
 /// Its program's queue is full: the outcome waits as a record.
-void Outbound::tell_later(const OutRun& run, std::uint32_t out, std::uint64_t sequence) {
+void Outbound::tell_later(const OutRun& run, std::uint64_t sequence) {
   Channel& channel = core_.channels[run.channel];
-  core_.outs.dress(out);
+  const std::uint32_t out = core_.outs.take_reserved();
   OutMessage& message = core_.outs[out];
   message.channel = run.channel;
   message.state = OutState::kEnded;
   message.ending = Ending::kDone;
   message.node = run.node;
   message.attempt = 1;
-  message.unlisted = true;
   message.header.id.sequence = sequence;
   message.header.level = run.level;
-  ++channel.unlisted;
-  channel.outcomes = nullptr;
   channel.outstanding.push_back(core_.outs, out);
   channel.ended.push_back(core_.outs, out);
 }

@@ -7,6 +7,7 @@
 #include "base/mutant.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/inbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 
@@ -22,10 +23,17 @@ bool Outbound::take(ChannelIndex index) {
   bool any = false;
   for (std::uint32_t count = 0; count < most; ++count) {
     if (!channel.has_stash) {
-      if (channel.outstanding.count() + channel.in_runs + channel.lent >= kMaxOutstandingPerChannel)
-        break;
+      if (channel.open_count() + channel.lent >= kMaxOutstandingPerChannel) break;
       if (core_.outs.free_count() == 0) break;
-      if (!channel.ipc->poll_submission(channel.stash)) break;
+      const std::byte* const inline_bytes = channel.ipc->peek_submission(channel.stash);
+      if (inline_bytes == nullptr) break;
+      channel.ipc->skip_submission();
+      if (core_.short_way->take(index, channel.stash, inline_bytes)) {
+        any = true;
+        continue;
+      }
+      ipc::copy_once(channel.stash.inline_bytes, inline_bytes,
+                     ipc::used_inline_bytes(channel.stash));
       // A program that is gone left at most a queue full; one that goes on writing ends here.
       if (channel.removing && ++channel.taken_removing > ipc::kMaxQueueEntries) {
         core_.channels_part->violate(index);
@@ -57,9 +65,10 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
   }
   if (submission.sequence < channel.next_sequence || submission.sequence > kMaxSequence)
     return Taken::kBad;
-  if (take_short_way(index, submission)) return Taken::kTaken;
   if (take_run(index, submission)) return Taken::kTaken;
-  enlist(index);
+  // Those that may be its elders get their places in its order before it.
+  const auto target = static_cast<ipc::TargetKind>(submission.target);
+  if (target != ipc::TargetKind::kOrigin && target != ipc::TargetKind::kRandom) enlist(index);
   if (!has_share(channel, (submission.flags & ipc::kSubmitReply) != 0)) return Taken::kNoRoom;
   const std::uint32_t out = core_.outs.take();
   if (out == kNone) return Taken::kNoRoom;
@@ -90,13 +99,7 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
       if (file.file == message.file) ++file.users;
   channel.outstanding.push_back(core_.outs, out);
   core_.out_by_sequence.put(core_.sequence_key(index, submission.sequence), out);
-  if (message.deadline_ns != 0) {
-    if (core_.deadlines.full())
-      core_.deadlines.sweep([this](const Deadlines::Entry& entry) {
-        return core_.outs[entry.index].generation != entry.generation;
-      });
-    core_.deadlines.add({message.deadline_ns, out, message.generation});
-  }
+  if (message.deadline_ns != 0) add_deadline(out);
   if (multiple) {
     message.state = OutState::kParent;
     // Children were made in order; they go out only now that the parent is on the books.
@@ -124,14 +127,22 @@ Outbound::Taken Outbound::accept(ChannelIndex index, const ipc::Submission& subm
   return Taken::kTaken;
 }
 
+void Outbound::add_deadline(std::uint32_t out) {
+  if (core_.deadlines.full())
+    core_.deadlines.sweep([this](const Deadlines::Entry& entry) { return stale(entry); });
+  const OutMessage& message = core_.outs[out];
+  core_.deadlines.add({message.deadline_ns, out, message.generation});
+}
+
 /// Whether one more record is within what the channel, and its user, may have.
 bool Outbound::has_share(const Channel& channel, bool reply) const {
   // Replies have room of their own: else calls that wait for them could keep them out for ever.
   const std::uint32_t kept = reply ? 0 : core_.outs.capacity() / kReplyShare;
   const std::uint32_t free = core_.outs.free_count();
   if (free <= kept) return false;
-  const std::uint32_t has = channel.outstanding.count() + channel.in_runs;
-  if (has == 0) return true;
+  const std::uint32_t has = channel.open_count();
+  // With three quarters free, nobody has more than is left.
+  if (has == 0 || free > core_.outs.capacity() - core_.outs.capacity() / 4) return true;
   const std::uint32_t first = core_.outs.capacity() / kFirstShare;
   const std::uint32_t left = free - kept > first ? free - kept - first : 0;
   return has < kChannelPerLeft * left &&

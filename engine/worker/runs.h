@@ -53,7 +53,7 @@ struct OutRun {
   std::uint64_t first_sequence = 0;
   std::uint64_t epoch = 0;
   TimeNs due_ns = kNeverNs;                               ///< the first deadline of a message
-  std::array<std::uint32_t, wire::kMaxRunMessages> outs;  ///< by message; kNone: called back
+  std::array<std::uint32_t, wire::kMaxRunMessages> outs;  ///< apart: by message; kNone: called back
   std::array<std::uint32_t, wire::kMaxRunMessages> sequence_offset;
   std::array<TimeNs, wire::kMaxRunMessages> deadline_ns;
   std::array<std::byte, kRunBytes> bytes;

@@ -1,14 +1,12 @@
-// The short way of a message (outbound.h): small, from a program of this node to one of this node,
-// whose worker is this one, while nothing is unusual. Its two records are filled in one go, and
-// neither enters a table: not by sequence (but for calls), key or identity, and no duplicate window
-// learns of it. That holds while its elders are with their groups here too, or over; enlist() makes
-// all of a channel ordinary before anything else happens: another kind of message, a cancel, a
-// second delivery, a failure.
+#include "engine/worker/short_way.h"
+
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <utility>
 
 #include "base/mutant.h"
+#include "base/touched.h"
 #include "engine/worker/channels.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
@@ -20,6 +18,10 @@ namespace {
 /// Of what may be asked of a submission; with anything else it goes the long way.
 constexpr std::uint16_t kPlainFlags = ipc::kSubmitOrderNone | ipc::kSubmitNoWait | ipc::kSubmitCall;
 
+/// Among the flags of a ShortMessage: its key is bound to its consumer.
+constexpr std::uint16_t kBound = 1u << 15;
+static_assert((kPlainFlags & kBound) == 0);
+
 bool plain(const ipc::Submission& submission) {
   return (submission.flags & ~kPlainFlags) == 0 && submission.extent_file == 0 &&
          submission.level <= static_cast<std::uint8_t>(Level::kProcessed) &&
@@ -27,32 +29,55 @@ bool plain(const ipc::Submission& submission) {
          submission.key_bytes + submission.payload_bytes <= ipc::kInlineBytes;
 }
 
+/// Into its place by arrival. What came later stands behind it, and is little.
+void insert_by_arrival(IndexPool<InMessage>& pool, IndexList<InMessage>& list, std::uint32_t in) {
+  const std::uint64_t arrival = pool[in].arrival;
+  std::uint32_t behind = kNone;
+  for (std::uint32_t at = list.back(); at != kNone && pool[at].arrival > arrival;
+       at = pool[at].link.previous)
+    behind = at;
+  behind == kNone ? list.push_back(pool, in) : list.insert_before(pool, behind, in);
+}
+
 }  // namespace
 
-/// Its node, the first of those it may go to, is this one, and so is the worker.
-bool Outbound::goes_here(const ipc::Submission& submission) const {
-  const NodeIndex self = core_.config.self;
-  const std::uint32_t slot = slot_of(submission.hash);
-  if (submission.target == static_cast<std::uint8_t>(ipc::TargetKind::kKey)) {
-    const ring::View* view = core_.view.get();
-    if (view == nullptr || view->type != ring::ClusterType::kHash) return false;
+ShortWay::ShortWay(Core& core) : core_(core), ours_(kSlotCount / 64) {
+  reserve_touched(scratch_, core.config.in_messages);
+}
+
+void ShortWay::view_changed() {
+  std::fill(ours_.begin(), ours_.end(), 0);
+  const ring::View* view = core_.view.get();
+  if (view == nullptr || view->type != ring::ClusterType::kHash) return;
+  const std::uint32_t workers = core_.nodes[core_.config.self].remote_worker_count;
+  for (std::uint32_t slot = core_.config.index; slot < kSlotCount; slot += workers) {
     const auto replicas = view->replicas_of(slot);
-    if (replicas.empty()) return false;
+    if (replicas.empty()) return;
     const ring::Member& owner = view->members[replicas.front()];
-    if (owner.node_index != self || owner.state != ring::MemberState::kServing) return false;
-  } else if (submission.target != static_cast<std::uint8_t>(ipc::TargetKind::kNode) ||
-             submission.node != self) {
-    return false;
+    if (owner.node_index == core_.config.self && owner.state == ring::MemberState::kServing)
+      ours_[slot / 64] |= std::uint64_t{1} << slot % 64;
   }
-  return slot % core_.nodes[self].remote_worker_count == core_.config.index;
+}
+
+// ---- taking -------------------------------------------------------------------------------------
+
+/// Its node, the first of those it may go to, is this one, and so is the worker.
+bool ShortWay::goes_here(const ipc::Submission& submission) const {
+  const std::uint32_t slot = slot_of(submission.hash);
+  if (submission.target == static_cast<std::uint8_t>(ipc::TargetKind::kKey))
+    return (ours_[slot / 64] >> slot % 64 & 1) != 0;
+  const NodeIndex self = core_.config.self;
+  return submission.target == static_cast<std::uint8_t>(ipc::TargetKind::kNode) &&
+         submission.node == self &&
+         slot % core_.nodes[self].remote_worker_count == core_.config.index;
 }
 
 /// An elder of its key went the long way and may come to its group later than this one would.
-bool Outbound::behind_elder(const Channel& channel, ChannelIndex index,
+bool ShortWay::behind_elder(const Channel& channel, ChannelIndex index,
                             const ipc::Submission& submission) const {
-  if (channel.unlisted == channel.outstanding.count() || RW_MUTANT(132)) return false;
+  if (channel.outstanding.empty() || RW_MUTANT(132)) return false;
   const bool to_node = submission.target == static_cast<std::uint8_t>(ipc::TargetKind::kNode);
-  const std::uint32_t elder = core_.chain_tail.find(chain_key(
+  const std::uint32_t elder = core_.chain_tail.find(core_.outbound->chain_key(
       index, submission.hash, submission.service, to_node ? submission.node : ipc::kNoNode));
   if (elder == kNone) return false;
   const OutMessage& sent = core_.outs[elder];
@@ -61,190 +86,433 @@ bool Outbound::behind_elder(const Channel& channel, ChannelIndex index,
          core_.ins[sent.local_in].state == InState::kHeld;
 }
 
-bool Outbound::take_short_way(ChannelIndex index, const ipc::Submission& submission) {
-  Channel& channel = core_.channels[index];
-  if (channel.removing || core_.draining || !core_.config.server || !plain(submission) ||
-      submission.service >= core_.services.size() || !core_.groups->served(submission.service) ||
-      !goes_here(submission) || behind_elder(channel, index, submission))
-    return false;
-  if (submission.deadline_ns != 0 && core_.deadlines.full()) return false;
-  if (!has_share(channel, false)) return false;
-  const bool order_none = (submission.flags & ipc::kSubmitOrderNone) != 0;
-  const std::uint32_t in =
-      core_.inbound->take_record(submission.service, core_.groups->domain(submission.service));
-  if (in == kNone) return false;
-  const std::uint32_t out = core_.outs.take();  // has_share() saw that there is one
-
-  OutMessage& sent = core_.outs[out];
-  sent.channel = index;
-  sent.state = OutState::kLocal;
-  sent.target = static_cast<ipc::TargetKind>(submission.target);
-  sent.require = static_cast<ipc::Require>(submission.require);
-  sent.no_wait = (submission.flags & ipc::kSubmitNoWait) != 0;
-  sent.counted = true;
-  sent.unlisted = true;
-  sent.service = submission.service;
-  sent.attempt = 1;
-  sent.node = core_.config.self;
-  sent.fixed_node = submission.node;
-  sent.local_in = in;
-  sent.order = ++core_.next_order;
-  sent.slot = slot_of(submission.hash);
-  sent.deadline_ns = submission.deadline_ns;
-  sent.header.id.sequence = submission.sequence;
-  sent.header.level = static_cast<Level>(submission.level);
-  // Its reply looks for it: of what goes the short way, calls alone are found by their sequence.
-  const bool call = (submission.flags & ipc::kSubmitCall) != 0;
-  if (call) {
-    sent.header.flags = wire::kCall;
-    core_.out_by_sequence.put(core_.sequence_key(index, submission.sequence), out);
+/// Who gets it, with nothing of the long way before it; else kNone. An only consumer has all keys,
+/// unless another left and still holds some, and what it has no room for waits for it. Of several
+/// one must have room now.
+std::uint32_t ShortWay::consumer_for(const ipc::Submission& submission) const {
+  Groups& groups = *core_.groups;
+  Groups::Group& group = groups.groups_[submission.service];
+  if (group.consumers.empty() || (!group.queued.empty() && !RW_MUTANT(135))) return kNone;
+  if (group.consumers.size() == 1) {
+    const std::uint32_t at = group.consumers.front();
+    const Groups::Consumer& consumer = groups.consumers_[at];
+    const bool alone = consumer.in_flight == group.in_flight || RW_MUTANT(133);
+    return alone && consumer.pending.empty() ? at : kNone;
   }
+  const std::uint32_t key =
+      keyed(submission.flags, submission.service)
+          ? groups.key_index_.find(groups.key_of(submission.hash, submission.service))
+          : kNone;
+  const std::uint32_t at = key != kNone ? groups.keys_[key].consumer : groups.pick(group);
+  if (at == kNone) return kNone;
+  const Groups::Consumer& consumer = groups.consumers_[at];
+  return consumer.live && consumer.pending.empty() && groups.has_room(consumer) ? at : kNone;
+}
 
-  InMessage& message = core_.ins[in];
-  message.local = true;
-  message.unlisted = true;
-  message.order_none = order_none;
-  message.out = out;
-  message.out_generation = sent.generation;
-  message.origin_node = core_.config.self;
-  message.origin_worker = static_cast<std::uint16_t>(core_.config.index);
-  message.key_bytes = submission.key_bytes;
-  wire::MessageHeader& header = message.header;
-  header.id = {channel.attachment, channel.number, submission.sequence};
-  header.hash = submission.hash;
-  header.epoch = core_.view ? core_.view->epoch : 0;
-  header.payload_bytes = submission.payload_bytes;
-  header.level = sent.header.level;
-  header.priority = submission.priority;
-  if (order_none) header.flags |= wire::kOrderNone;
-  if (sent.no_wait) header.flags |= wire::kNoWait;
-  if (call) header.flags |= wire::kCall;
-  std::memcpy(message.bytes.data(), submission.inline_bytes,
-              submission.key_bytes + static_cast<std::size_t>(submission.payload_bytes));
+/// Order binds it to what else has its key. (Those of a broadcast do not come this way.)
+bool ShortWay::keyed(std::uint16_t flags, std::uint16_t service) const {
+  return (flags & ipc::kSubmitOrderNone) == 0 && !core_.groups->groups_[service].order_none &&
+         !RW_MUTANT(73);
+}
 
-  channel.next_sequence = submission.sequence + 1;
-  ++channel.submitted;
-  ++channel.unlisted;
+bool ShortWay::take(ChannelIndex index, const ipc::Submission& fields,
+                    const std::byte* inline_bytes) {
+  Channel& channel = core_.channels[index];
+  if (channel.removing || core_.draining || !core_.config.server || !plain(fields) ||
+      fields.service >= core_.services.size() || !goes_here(fields) ||
+      fields.sequence < channel.next_sequence || fields.sequence > kMaxSequence)
+    return false;
+  if (behind_elder(channel, index, fields)) return false;
+  const std::uint32_t consumer = consumer_for(fields);
+  if (consumer == kNone) return false;
+  if (fields.deadline_ns != 0 && core_.deadlines.full()) return false;
+  Groups::Group& group = core_.groups->groups_[fields.service];
+  if (!core_.outbound->has_share(channel, false) ||
+      !core_.inbound->has_room(fields.service, group.domain))
+    return false;
+  const std::uint32_t at = core_.shorts.take();
+  if (at == kNone) return false;
+  core_.outs.reserve();
+  core_.ins.reserve();
+  ++core_.inbound->in_use_[fields.service];
   ++core_.outs_of[channel.domain];
+  ++group.shorts;
+
+  ShortMessage& message = core_.shorts[at];
+  message.sender = ShortSender::kOpen;
+  message.target = static_cast<ipc::TargetKind>(fields.target);
+  message.level = static_cast<Level>(fields.level);
+  message.flags = fields.flags;
+  message.service = fields.service;
+  message.key_bytes = fields.key_bytes;
+  message.payload_bytes = static_cast<std::uint8_t>(fields.payload_bytes);
+  message.priority = fields.priority;
+  message.channel = index;
+  message.consumer = consumer;
+  message.sequence = fields.sequence;
+  message.hash = fields.hash;
+  message.order = ++core_.next_order;
+  ShortBody& body = core_.short_bodies[at];
+  body.deadline_ns = fields.deadline_ns;
+  body.require = static_cast<ipc::Require>(fields.require);
+  ipc::copy_once(body.bytes.data(), inline_bytes,
+                 fields.key_bytes + static_cast<std::size_t>(fields.payload_bytes));
+
+  channel.next_sequence = fields.sequence + 1;
+  ++channel.submitted;
   ++core_.counters.taken;
   ++core_.counters.in_flight_now;
   ++core_.counters.received;
-  channel.outstanding.push_back(core_.outs, out);
-  if (submission.deadline_ns != 0)
-    core_.deadlines.add({submission.deadline_ns, out, sent.generation});
-  if (header.level != Level::kProcessed) {
-    message.settled = true;
-    on_local_result(out, sent.generation, Ending::kDone, Reason::kNone);
+  channel.shorts.push_back(core_.shorts, at);
+  if ((fields.flags & ipc::kSubmitCall) != 0)
+    core_.out_by_sequence.put(core_.sequence_key(index, fields.sequence), at | kShortBit);
+  if (fields.deadline_ns != 0)
+    core_.deadlines.add({fields.deadline_ns, at | kShortBit, message.generation});
+
+  if (group.consumers.size() != 1 && keyed(fields.flags, fields.service)) {
+    core_.groups->bind_key(core_.groups->key_of(fields.hash, fields.service), consumer);
+    message.flags |= kBound;
   }
-  core_.groups->enqueue_unlisted(in);
+  Groups::Consumer& taker = core_.groups->consumers_[consumer];
+  if (taker.shorts.empty() && core_.groups->has_room(taker)) {
+    hand_out(at, consumer);
+  } else {
+    message.receiver = ShortConsumer::kWaiting;
+    taker.shorts.push_back(core_.shorts, at);
+  }
+  if (message.level != Level::kProcessed) end_sender(at);
   return true;
 }
 
-void Outbound::enlist(ChannelIndex index) {
-  Channel& channel = core_.channels[index];
-  enlist_runs(index);
-  if (channel.unlisted == 0) return;
-  channel.unlisted = 0;
-  for (std::uint32_t out = channel.outstanding.front(); out != kNone;
-       out = core_.outs[out].channel_link.next) {
-    OutMessage& sent = core_.outs[out];
-    if (!std::exchange(sent.unlisted, false)) continue;
-    const InMessage* message = sent.state == OutState::kLocal && sent.local_in != kNone
-                                   ? &core_.ins[sent.local_in]
-                                   : nullptr;
-    if (message != nullptr) {
-      const std::size_t used =
-          message->key_bytes + static_cast<std::size_t>(message->header.payload_bytes);
-      std::memcpy(sent.bytes.data(), message->bytes.data(), used);
-      sent.header = message->header;
-      sent.header.key = std::span<const std::byte>(sent.bytes.data(), message->key_bytes);
-      sent.header.service = core_.services[sent.service];
-      sent.payload = sent.bytes.data() + message->key_bytes;
-      if (!RW_MUTANT(131)) join_chain(out);
-      core_.inbound->enlist(sent.local_in);
+void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
+  ShortMessage& message = core_.shorts[at];
+  Groups::Consumer& taker = core_.groups->consumers_[consumer];
+  Channel& channel = core_.channels[taker.channel];
+  ipc::Delivery* const entry = channel.ipc->claim_delivery(core_.config.index);
+  RW_CHECK(entry != nullptr);  // the caller saw that there is room
+  message.receiver = ShortConsumer::kDelivered;
+  ++channel.shorts_held;
+  ++channel.delivered;
+  ++core_.counters.delivered;
+  ++taker.in_flight;
+  ++core_.groups->groups_[message.service].in_flight;
+
+  // Stored word by word, as in Channels::deliver.
+  const Channel& sender = core_.channels[message.channel];
+  const bool call = (message.flags & ipc::kSubmitCall) != 0;
+  const ipc::OriginToken origin{
+      .attachment_high = sender.attachment.high,
+      .attachment_low = sender.attachment.low,
+      .sequence = message.sequence,
+      .node_incarnation = core_.config.incarnation_low,
+      .channel = sender.number,
+      .node = core_.config.self,
+      .flags = call ? 1U : 0U,
+      .home_worker = static_cast<std::uint16_t>(core_.config.index),
+      .reserved = 0,
+      .seal = 0,
+      .reserved2 = 0,
+  };
+  entry->token = core_.short_token(at);
+  entry->hash = message.hash;
+  entry->payload_bytes = message.payload_bytes;
+  entry->payload_offset = 0;
+  entry->ticket = 0;
+  entry->extent_file = 0;
+  entry->attempt = 1;
+  entry->key_bytes = message.key_bytes;
+  entry->flags = call ? std::uint16_t{ipc::kDeliverCall} : std::uint16_t{0};
+  entry->service = message.service;
+  entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kMessage);
+  entry->count = 0;
+  entry->reserved = 0;
+  entry->origin.attachment_high = origin.attachment_high;
+  entry->origin.attachment_low = origin.attachment_low;
+  entry->origin.sequence = origin.sequence;
+  entry->origin.node_incarnation = origin.node_incarnation;
+  entry->origin.channel = origin.channel;
+  entry->origin.node = origin.node;
+  entry->origin.flags = origin.flags;
+  entry->origin.home_worker = origin.home_worker;
+  entry->origin.reserved = 0;
+  entry->origin.seal = core_.origin_seal(origin);
+  entry->origin.reserved2 = 0;
+  std::memcpy(entry->inline_bytes, core_.short_bodies[at].bytes.data(),
+              message.key_bytes + std::size_t{message.payload_bytes});
+  core_.channels_part->note_delivery(taker.channel);
+}
+
+// ---- ends ---------------------------------------------------------------------------------------
+
+bool ShortWay::release(ChannelIndex index, const ipc::Release& release) {
+  const auto named = static_cast<std::uint32_t>(release.token);
+  const std::uint32_t at = named & ~kShortBit;
+  if ((named & kShortBit) == 0 || at >= core_.shorts.capacity()) return false;
+  ShortMessage& message = core_.shorts[at];
+  if (message.generation != static_cast<std::uint32_t>(release.token >> 32) ||
+      message.receiver != ShortConsumer::kDelivered ||
+      core_.groups->consumers_[message.consumer].channel != index)
+    return false;
+  if (release.verdict != static_cast<std::uint32_t>(ipc::Verdict::kDone)) {
+    if (release.verdict <= static_cast<std::uint32_t>(ipc::Verdict::kRefuse)) make_ordinary(at);
+    return false;
+  }
+  const bool replied =
+      (message.flags & ipc::kSubmitCall) != 0 && (release.flags & ipc::kReleaseReplied) != 0;
+  end_receiver(at);
+  core_.ins.give_up_reserved();
+  --core_.inbound->in_use_[message.service];
+  ++core_.came_back_since_full;
+  message.receiver = ShortConsumer::kOver;
+  if (message.sender == ShortSender::kOpen) {
+    if (replied && !core_.channels[message.channel].removing) {
+      message.sender = ShortSender::kAwaitReply;
+      return true;
     }
-    core_.out_by_sequence.put(core_.sequence_key(index, sent.header.id.sequence), out);
+    end_sender(at);
+  }
+  give_back_if_over(at);
+  return true;
+}
+
+/// It is with no consumer any more, and waits for none.
+void ShortWay::end_receiver(std::uint32_t at) {
+  const ShortMessage& message = core_.shorts[at];
+  Groups::Consumer& consumer = core_.groups->consumers_[message.consumer];
+  Groups::Group& group = core_.groups->groups_[message.service];
+  --group.shorts;
+  if (message.receiver == ShortConsumer::kWaiting) return consumer.shorts.remove(core_.shorts, at);
+  --core_.channels[consumer.channel].shorts_held;
+  --consumer.in_flight;
+  --group.in_flight;
+  if ((message.flags & kBound) != 0)
+    core_.groups->unbind_key(core_.groups->key_of(message.hash, message.service));
+}
+
+/// It is done, as far as its sender is concerned.
+void ShortWay::end_sender(std::uint32_t at) {
+  ShortMessage& message = core_.shorts[at];
+  Channel& channel = core_.channels[message.channel];
+  ++core_.counters.done;
+  --core_.counters.in_flight_now;
+  if ((message.flags & ipc::kSubmitCall) != 0)
+    core_.out_by_sequence.erase(core_.sequence_key(message.channel, message.sequence));
+  channel.shorts.remove(core_.shorts, at);
+  if (channel.shorts_to_tell.empty() && tell(at)) return;
+  message.sender = ShortSender::kToTell;
+  channel.shorts_to_tell.push_back(core_.shorts, at);
+  core_.channels_part->touch(message.channel);
+}
+
+/// Put its outcome into its channel's delivery queue. False when that has no room.
+bool ShortWay::tell(std::uint32_t at) {
+  ShortMessage& message = core_.shorts[at];
+  const ipc::OutcomeRecord record{.sequence = message.sequence,
+                                  .node = core_.config.self,
+                                  .ending = static_cast<std::uint8_t>(Ending::kDone),
+                                  .reason = static_cast<std::uint8_t>(Reason::kNone),
+                                  .level = static_cast<std::uint8_t>(message.level),
+                                  .attempt = 1};
+  if (!core_.outbound->tell_now(message.channel, record)) return false;
+  message.sender = ShortSender::kOver;
+  core_.outs.give_up_reserved();
+  --core_.outs_of[core_.channels[message.channel].domain];
+  return true;
+}
+
+void ShortWay::report(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  while (!channel.shorts_to_tell.empty()) {
+    const std::uint32_t at = channel.shorts_to_tell.front();
+    if (!tell(at)) return;
+    channel.shorts_to_tell.remove(core_.shorts, at);
+    give_back_if_over(at);
   }
 }
 
-// ---- records -----------------------------------------------------------------------------------
-
-std::uint32_t Inbound::take_record(std::uint16_t service, DomainIndex domain) {
-  if (!has_room(service, domain)) return kNone;
-  const std::uint32_t in = core_.ins.take();
-  if (in == kNone) return kNone;
-  ++in_use_[service];
-  core_.ins[in].service = service;
-  core_.ins[in].domain = domain;
-  return in;
+void ShortWay::give_back_if_over(std::uint32_t at) {
+  const ShortMessage& message = core_.shorts[at];
+  if (message.sender == ShortSender::kOver && message.receiver == ShortConsumer::kOver)
+    core_.shorts.give_back(at);
 }
 
-void Inbound::finish_unlisted(std::uint32_t in, Reason reason) {
-  InMessage& message = core_.ins[in];
-  if (!message.settled && message.out != kNone)
-    core_.outbound->on_local_result(message.out, message.out_generation, Ending::kDone, reason);
-  give_back(in);
+// ---- made ordinary ------------------------------------------------------------------------------
+
+std::uint32_t ShortWay::find_moved(std::uint32_t at, std::uint32_t generation) const {
+  if (at >= core_.shorts.capacity()) return kNone;
+  const ShortMessage& message = core_.shorts[at];
+  const bool moved = message.generation == generation &&
+                     message.receiver == ShortConsumer::kMoved && !RW_MUTANT(160);
+  return moved ? message.consumer : kNone;
 }
 
-void Inbound::enlist(std::uint32_t in) {
+void ShortWay::forget_moved(std::uint32_t at) {
+  core_.shorts[at].receiver = ShortConsumer::kOver;
+  give_back_if_over(at);
+}
+
+void ShortWay::make_ordinary(std::uint32_t at) {
+  const ShortMessage& message = core_.shorts[at];
+  // Its elders first: each finds the one before it in its order.
+  const bool open =
+      message.sender == ShortSender::kOpen || message.sender == ShortSender::kAwaitReply;
+  if (open) return core_.outbound->enlist(message.channel);
+  if (message.receiver == ShortConsumer::kWaiting || message.receiver == ShortConsumer::kDelivered)
+    make_in(at);
+  give_back_if_over(at);
+}
+
+void ShortWay::enlist(ChannelIndex index) {
+  Channel& channel = core_.channels[index];
+  while (!channel.shorts.empty()) {
+    const std::uint32_t at = channel.shorts.front();
+    const std::uint32_t in =
+        core_.shorts[at].receiver == ShortConsumer::kOver ? kNone : make_in(at);
+    make_out(at, in);
+    give_back_if_over(at);
+  }
+}
+
+void ShortWay::fill_header(const ShortMessage& message, wire::MessageHeader& header) const {
+  const Channel& sender = core_.channels[message.channel];
+  header.id = {sender.attachment, sender.number, message.sequence};
+  header.hash = message.hash;
+  header.epoch = core_.view ? core_.view->epoch : 0;
+  header.attempt = 1;
+  header.payload_bytes = message.payload_bytes;
+  header.level = message.level;
+  header.priority = message.priority;
+  if ((message.flags & ipc::kSubmitOrderNone) != 0) header.flags |= wire::kOrderNone;
+  if ((message.flags & ipc::kSubmitNoWait) != 0) header.flags |= wire::kNoWait;
+  if ((message.flags & ipc::kSubmitCall) != 0) header.flags |= wire::kCall;
+}
+
+std::uint32_t ShortWay::make_in(std::uint32_t at) {
+  ShortMessage& from = core_.shorts[at];
+  const bool delivered = from.receiver == ShortConsumer::kDelivered;
+  const std::uint32_t consumer = from.consumer;
+  end_receiver(at);
+  const std::uint32_t in = core_.ins.take_reserved();
   InMessage& message = core_.ins[in];
+  message.local = true;
+  message.settled = true;  // make_out says otherwise
+  message.order_none = (from.flags & ipc::kSubmitOrderNone) != 0;
+  message.service = from.service;
+  message.domain = core_.groups->domain(from.service);
+  message.origin_node = core_.config.self;
+  message.origin_worker = static_cast<std::uint16_t>(core_.config.index);
+  message.consumer = consumer;
+  message.arrival = from.order;
+  message.key_bytes = from.key_bytes;
+  fill_header(from, message.header);
+  std::memcpy(message.bytes.data(), core_.short_bodies[at].bytes.data(),
+              from.key_bytes + std::size_t{from.payload_bytes});
   message.identity_key = core_.identity_key(message.header.id);
   core_.in_by_identity.put(message.identity_key, in);
   core_.windows.mark(message.origin_node, message.header.id, Seen::kQueued);
-  message.unlisted = false;
-}
 
-// ---- consumers ---------------------------------------------------------------------------------
-
-/// The only consumer of a group, with room and nothing before what comes now, and no other that
-/// left the service and still holds some, of the same key perhaps; else kNone.
-std::uint32_t Groups::ready_alone(const Group& group) const {
-  if (group.consumers.size() != 1 || (!group.queued.empty() && !RW_MUTANT(135))) return kNone;
-  const std::uint32_t at = group.consumers.front();
-  const Consumer& consumer = consumers_[at];
-  return (consumer.in_flight == group.in_flight || RW_MUTANT(133)) && consumer.pending.empty() &&
-                 has_room(consumer)
-             ? at
-             : kNone;
-}
-
-void Groups::enqueue_unlisted(std::uint32_t in) {
-  InMessage& message = core_.ins[in];
-  const std::uint32_t at = ready_alone(groups_[message.service]);
-  if (at == kNone) return enqueue(in);
-  message.arrival = ++last_arrival_;
-  hand_out(in, at);  // to the only one there is: no key need be bound to it
-}
-
-void Groups::release_unlisted(std::uint32_t in, bool replied) {
-  InMessage& message = core_.ins[in];
-  core_.channels[message.channel].held.remove(core_.ins, in);
-  if (consumers_[message.consumer].in_flight > 0) --consumers_[message.consumer].in_flight;
-  --groups_[message.service].in_flight;
-  unbind(message);
-  const bool call = (message.header.flags & wire::kCall) != 0;
-  core_.inbound->finish_unlisted(in, call && replied ? Reason::kReplyFollows : Reason::kNone);
-}
-
-void Groups::enlist(std::uint32_t in) {
-  InMessage& message = core_.ins[in];
-  const OutMessage* sender = message.out == kNone ? nullptr : &core_.outs[message.out];
-  if (sender != nullptr && sender->generation == message.out_generation)
-    core_.outbound->enlist(sender->channel);
-  message.unlisted = false;
-}
-
-/// Consumers come or go: what the only one has, is bound to it.
-void Groups::bind_unlisted(std::uint16_t service) {
-  const Group& group = groups_[service];
-  if (group.consumers.size() != 1 || RW_MUTANT(134)) return;
-  const std::uint32_t at = group.consumers.front();
-  const Channel& channel = core_.channels[consumers_[at].channel];
-  for (std::uint32_t in = channel.held.front(); in != kNone;
-       in = IndexList<InMessage>::next(core_.ins, in)) {
-    InMessage& message = core_.ins[in];
-    if (message.consumer == at && message.service == service && !message.bound) bind(message, at);
+  Groups::Consumer& taker = core_.groups->consumers_[consumer];
+  if (!RW_MUTANT(134)) core_.groups->bind(message, consumer);
+  if (delivered) {
+    message.state = InState::kDelivered;
+    message.deliveries = 1;
+    message.channel = taker.channel;
+    message.alias = at;
+    ++taker.in_flight;
+    ++core_.groups->groups_[from.service].in_flight;
+    insert_by_arrival(core_.ins, core_.channels[taker.channel].held, in);
+    from.receiver = ShortConsumer::kMoved;
+    from.consumer = in;
+  } else {
+    message.state = InState::kAtConsumer;
+    insert_by_arrival(core_.ins, taker.pending, in);
+    from.receiver = ShortConsumer::kOver;
   }
+  return in;
+}
+
+void ShortWay::make_out(std::uint32_t at, std::uint32_t in) {
+  ShortMessage& from = core_.shorts[at];
+  const ShortBody& body = core_.short_bodies[at];
+  Channel& channel = core_.channels[from.channel];
+  channel.shorts.remove(core_.shorts, at);
+  const std::uint32_t out = core_.outs.take_reserved();
+  OutMessage& sent = core_.outs[out];
+  sent.channel = from.channel;
+  sent.state = from.sender == ShortSender::kOpen ? OutState::kLocal : OutState::kAwaitReply;
+  sent.target = from.target;
+  sent.require = body.require;
+  sent.no_wait = (from.flags & ipc::kSubmitNoWait) != 0;
+  sent.counted = true;
+  sent.service = from.service;
+  sent.attempt = 1;
+  sent.node = core_.config.self;
+  sent.fixed_node = core_.config.self;
+  sent.order = from.order;
+  sent.slot = slot_of(from.hash);
+  sent.deadline_ns = body.deadline_ns;
+  fill_header(from, sent.header);
+  std::memcpy(sent.bytes.data(), body.bytes.data(),
+              from.key_bytes + std::size_t{from.payload_bytes});
+  sent.header.key = std::span<const std::byte>(sent.bytes.data(), from.key_bytes);
+  sent.header.service = core_.services[from.service];
+  sent.payload = sent.bytes.data() + from.key_bytes;
+  channel.outstanding.push_back(core_.outs, out);
+  core_.out_by_sequence.put(core_.sequence_key(from.channel, from.sequence), out);
+  if (sent.deadline_ns != 0) core_.outbound->add_deadline(out);
+  if (sent.state == OutState::kLocal && !RW_MUTANT(131)) core_.outbound->join_chain(out);
+  if (in != kNone) {
+    sent.local_in = in;
+    core_.ins[in].out = out;
+    core_.ins[in].out_generation = sent.generation;
+    core_.ins[in].settled = false;
+  }
+  from.sender = ShortSender::kOver;
+}
+
+template <typename Wanted>
+void ShortWay::enlist_those(Wanted wanted) {
+  scratch_.clear();
+  for (std::uint32_t at = 0; at < core_.shorts.capacity(); ++at) {
+    const ShortMessage& message = core_.shorts[at];
+    const bool here = message.receiver == ShortConsumer::kWaiting ||
+                      message.receiver == ShortConsumer::kDelivered;
+    if (here && wanted(message)) scratch_.push_back(at);
+  }
+  // Oldest first: each goes to the end of its list then, or near it.
+  std::sort(scratch_.begin(), scratch_.end(), [this](std::uint32_t left, std::uint32_t right) {
+    return core_.shorts[left].order < core_.shorts[right].order;
+  });
+  for (const std::uint32_t at : scratch_) {
+    const ShortConsumer receiver = core_.shorts[at].receiver;  // another's sender was its own
+    if (receiver == ShortConsumer::kWaiting || receiver == ShortConsumer::kDelivered)
+      make_ordinary(at);
+  }
+}
+
+void ShortWay::enlist_all_of(ChannelIndex index) {
+  enlist(index);
+  Channel& channel = core_.channels[index];
+  while (!channel.shorts_to_tell.empty()) {  // nobody is there to be told
+    const std::uint32_t at = channel.shorts_to_tell.pop_front(core_.shorts);
+    core_.shorts[at].sender = ShortSender::kOver;
+    core_.outs.give_up_reserved();
+    --core_.outs_of[channel.domain];
+    give_back_if_over(at);
+  }
+  if (core_.shorts.used_count() != 0)
+    enlist_those([index](const ShortMessage& message) { return message.channel == index; });
+}
+
+void ShortWay::enlist_service(std::uint16_t service) {
+  if (core_.groups->groups_[service].shorts != 0)
+    enlist_those([service](const ShortMessage& message) { return message.service == service; });
+}
+
+void ShortWay::enlist_waiting(std::uint16_t service) {
+  for (const std::uint32_t at : core_.groups->groups_[service].consumers)
+    while (!core_.groups->consumers_[at].shorts.empty())
+      make_ordinary(core_.groups->consumers_[at].shorts.front());
 }
 
 }  // namespace ringwire::worker

@@ -14,7 +14,8 @@ std::uint64_t worker_memory_bytes(const WorkerConfig& config) {
   return config.out_messages * (sizeof(OutMessage) + 2 * sizeof(Flight)) +
          runs_for(config.out_messages) * sizeof(OutRun) +
          runs_for(config.in_messages) * sizeof(InRun) +
-         2 * HashIndex::memory_bytes(config.out_messages) + config.in_messages * sizeof(InMessage) +
+         2 * HashIndex::memory_bytes(config.out_messages) +
+         config.in_messages * (sizeof(InMessage) + sizeof(ShortMessage) + sizeof(ShortBody)) +
          3 * HashIndex::memory_bytes(config.in_messages) +
          DuplicateWindows::memory_bytes(config.duplicate_windows) +
          (config.worker_count - 1) * transport::Session::memory_bytes(kCrossingSlots) +

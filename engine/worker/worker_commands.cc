@@ -109,6 +109,7 @@ void Worker::State::operator()(SetPeerState& command) {
 void Worker::State::operator()(SetView& command) {
   outbound.enlist_all();
   core.view = std::move(command.view);
+  short_way.view_changed();
   core.outbox.tell(ViewSeen{core.view ? core.view->epoch : 0});
   outbound.reconsider();
 }
@@ -147,9 +148,9 @@ void Worker::State::operator()(TakeSnapshot& command) {
     const Channel& channel = core.channels[index];
     if (channel.ipc == nullptr || snapshot.channels.size() == snapshot.channels.capacity())
       continue;
-    snapshot.channels.push_back({index, channel.outstanding.count() + channel.in_runs,
-                                 channel.held.count(), channel.submitted, channel.delivered,
-                                 !channel.active});
+    snapshot.channels.push_back({index, channel.open_count(),
+                                 channel.held.count() + channel.shorts_held, channel.submitted,
+                                 channel.delivered, !channel.active});
   }
   groups.fill(snapshot.groups);
   core.outbox.tell(SnapshotTaken{std::move(command.snapshot)});

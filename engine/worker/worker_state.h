@@ -14,6 +14,7 @@
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 
@@ -26,11 +27,13 @@ struct Worker::State {
         outbound(core),
         inbound(core),
         groups(core),
+        short_way(core),
         receive_is_a_call(port.wait_descriptor() >= 0) {
     core.channels_part = &channels;
     core.outbound = &outbound;
     core.inbound = &inbound;
     core.groups = &groups;
+    core.short_way = &short_way;
     meet_siblings();
   }
 
@@ -76,6 +79,7 @@ struct Worker::State {
   Outbound outbound;
   Inbound inbound;
   Groups groups;
+  ShortWay short_way;
   transport::EventBatch events;
   std::array<port::RxPacket, port::kBurstPackets> received;
   std::array<port::TxPacket, kTransmitPackets> spare{};  ///< empty buffers, from the front

@@ -12,6 +12,7 @@ WorldOptions short_way() {
   options.local_clients = true;
   options.secondaries = 0;
   options.clients = 3;
+  options.consumers = 1;
   options.keys = 3;
   options.messages = 900;
   options.window = 40;
@@ -24,6 +25,7 @@ WorldOptions short_way() {
 /// Never more than a consumer may have, so that nothing waits in the group.
 WorldOptions few_at_once() {
   WorldOptions options = short_way();
+  options.consumers = 2;
   options.window = 8;
   options.pause_ns = kMs;
   options.work_ns = 3 * kMs;
@@ -58,7 +60,6 @@ WorldOptions one_leaves() {
 /// What waits for them fails, and is sent again with all behind it.
 WorldOptions nobody_comes_back() {
   WorldOptions options = short_way();
-  options.consumers = 1;
   options.messages = 6'000;
   options.work_ns = 3 * kMs;
   options.program_grace_ns = 5 * kMs;
@@ -68,14 +69,39 @@ WorldOptions nobody_comes_back() {
   return options;
 }
 
-/// The same, but there is another node that it may go to.
+/// What waits for a program that stands still finds another node when that stops serving. More come
+/// meanwhile, which may not go there first.
 WorldOptions the_secondary_takes_it() {
-  WorldOptions options = nobody_comes_back();
+  WorldOptions options = short_way();
   options.servers = 2;
   options.secondaries = 1;
-  options.keys = 8;
-  options.consumers = 4;
+  options.clients = 2;
+  options.keys = 4;
   options.messages = 4'000;
+  options.window = 300;
+  options.pause_ns = 500 * kMicrosecondNs;
+  options.work_ns = 50 * kMicrosecondNs;
+  options.program_grace_ns = 5 * kMs;
+  for (std::int64_t at = 0; at < 8; ++at) {
+    options.faults.push_back({FaultKind::kProgramStop, (20 + 150 * at) * kMs, 60 * kMs, 0, 0, 0});
+    options.faults.push_back({FaultKind::kAway, (35 + 150 * at) * kMs, 40 * kMs, 0, 0, 0});
+  }
+  options.safety_ns = 1'300 * kMs;
+  return options;
+}
+
+/// Those that wait for a program's room are over for their senders, whose next one is large.
+WorldOptions told_before() {
+  WorldOptions options = short_way();
+  options.keys = 1;
+  options.messages = 6'000;
+  options.window = 60;
+  options.accepted_chance = 0.8;
+  options.none_chance = 0.2;
+  options.large_chance = 0.01;
+  options.large_bytes = 3'000;
+  options.nobody_ails = true;
+  options.safety_ns = 1'500 * kMs;
   return options;
 }
 
@@ -123,6 +149,7 @@ std::vector<Directed> short_way_worlds() {
       {"short_way_to_one_that_leaves", "and still holds messages", one_leaves()},
       {"short_way_to_nobody", "so that what waits fails", nobody_comes_back()},
       {"short_way_to_the_secondary", "when nobody is left", the_secondary_takes_it()},
+      {"short_way_told_before_a_large_one", "of the same key comes", told_before()},
       {"short_way_to_a_full_engine", "and room comes", full_at_once()},
       {"short_way_among_all_kinds", "of messages of the same keys", all_kinds()},
   };

@@ -123,8 +123,10 @@ void Oracle::check_order(TimeNs now, const Place& place, const Message& message)
            other.target == message.target && other.target_node == message.target_node &&
            !other.unordered && other.level != Level::kNone;
   };
-  // What its sender gave up may still arrive, late: it was told `unknown`.
-  if (message.ended) return;
+  // What its sender gave up may still arrive, late: it was told `unknown`. And what was accepted by
+  // a node that ails then, waits there while others go elsewhere.
+  const bool waits_in_line = options_.nobody_ails && message.level == Level::kAccepted;
+  if (message.ended && !waits_in_line) return;
   // And what it wants to have cancelled, or whose time is over, holds nobody up: while its node
   // hangs nobody knows whether it was handed out, and those after it go elsewhere meanwhile.
   if (message.cancelled || (message.deadline_at != 0 && message.deadline_at <= now)) return;
