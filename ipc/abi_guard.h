@@ -49,6 +49,10 @@ int on_channel(rw_channel* channel, Body body) noexcept {
 // False: its size makes no sense.
 template <typename Options>
 bool read_options(const Options* given, Options& options) {
+  if (given != nullptr && given->struct_bytes == sizeof options) {
+    options = *given;
+    return true;
+  }
   options = {};
   if (given == nullptr) return true;
   if (given->struct_bytes < sizeof given->struct_bytes || given->struct_bytes > 65'536)

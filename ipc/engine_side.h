@@ -22,6 +22,10 @@ struct EngineSide {
   ExtentMaps maps;
   std::vector<std::uint32_t> node_names;                          ///< by index in the status page
   std::vector<std::pair<std::uint16_t, std::uint32_t>> services;  ///< handle, name
+  std::uint32_t last_node = kNoNode;
+  const char* last_node_text = "";
+  std::uint16_t last_service = 0;
+  const char* last_service_text = "";
 
   [[nodiscard]] std::uint32_t node_name(NameTable& names, std::uint32_t index) {
     if (index < node_names.size() && node_names[index] != 0) return node_names[index];
@@ -30,6 +34,27 @@ struct EngineSide {
     if (index >= node_names.size()) node_names.resize(index + 1);
     node_names[index] = names.intern(text);
     return node_names[index];
+  }
+  /// Texts for messages, of which many in a row come from one node for one service.
+  [[nodiscard]] const char* node_text(NameTable& names, std::uint32_t index) {
+    if (index == last_node) return last_node_text;
+    const std::uint32_t name = node_name(names, index);
+    const char* const text = names.text(name).c_str();
+    if (name != 0) {  // else it may get one yet
+      last_node = index;
+      last_node_text = text;
+    }
+    return text;
+  }
+  [[nodiscard]] const char* service_text(const NameTable& names, std::uint16_t handle) {
+    if (handle == last_service) return last_service_text;
+    const std::uint32_t name = service_name(handle);
+    const char* const text = names.text(name).c_str();
+    if (name != 0) {
+      last_service = handle;
+      last_service_text = text;
+    }
+    return text;
   }
   [[nodiscard]] std::uint32_t service_name(std::uint16_t handle) const {
     for (const auto& [known, name] : services)

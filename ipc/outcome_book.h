@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -20,13 +19,13 @@ inline constexpr std::size_t kMaxKeptOutcomes = 2 * kMaxOutstandingSpan;
 /// Index of a name in the channel's name table; 0 = "".
 using NameIndex = std::uint32_t;
 
-struct Outstanding {
+struct alignas(64) Outstanding {
   Submission submission;
-  Extent extent;          ///< empty when the payload is inline
+  Extent extent;          ///< means nothing when it was added without one
   NameIndex service = 0;  ///< to find the next engine's handle
   NameIndex node = 0;     ///< kNode: to find the next engine's index
-  bool live = false;
 };
+static_assert(sizeof(Outstanding) == 256);
 
 struct EndedSend {
   std::uint64_t sequence = 0;  ///< 0 = empty
@@ -48,11 +47,17 @@ class OutcomeBook {
   [[nodiscard]] std::uint64_t oldest() const { return oldest_; }
   [[nodiscard]] std::uint32_t count() const { return count_; }
   [[nodiscard]] bool full() const { return next_ - oldest_ >= kMaxOutstandingSpan; }
-  /// Takes next_sequence(). Only when not full(). Valid until the next add.
-  Outstanding& add();
+  enum class Payload : std::uint8_t { kInline, kInExtent };
+  /// Takes next_sequence(). Only when not full(). Valid until the next add. The caller sets all
+  /// that it means; the rest is what was there before.
+  Outstanding& add(Payload payload);
   /// nullptr when it has ended or never was.
   [[nodiscard]] Outstanding* find(std::uint64_t sequence);
   void remove(std::uint64_t sequence);
+  /// Of an outstanding one; empty when its payload is inline.
+  [[nodiscard]] Extent extent(std::uint64_t sequence) {
+    return state(sequence) == State::kInExtent ? slot(sequence).extent : Extent{};
+  }
 
   // --- ended ---
 
@@ -76,16 +81,29 @@ class OutcomeBook {
   [[nodiscard]] EndedSend& kept_slot(std::uint64_t sequence) {
     return kept_[sequence & (kept_.size() - 1)];
   }
+  /// Beside the slots: an end looks at nothing else of an inline one.
+  enum class State : std::uint8_t { kEnded, kInline, kInExtent };
+  [[nodiscard]] State& state(std::uint64_t sequence) {
+    return states_[sequence & (states_.size() - 1)];
+  }
   void grow();
   void grow_kept();
+  void push_order(std::uint64_t sequence);
+  [[nodiscard]] bool any_order() const { return order_first_ != order_end_; }
+  [[nodiscard]] std::uint64_t first_order() const {
+    return kept_order_[order_first_ & (kept_order_.size() - 1)];
+  }
   void note_shown(std::uint64_t sequence);
 
   std::vector<Outstanding> slots_;  // a power of two of them; sequence & mask
+  std::vector<State> states_;       // as many
   std::uint64_t oldest_;
   std::uint64_t next_;
   std::uint32_t count_ = 0;
-  std::vector<EndedSend> kept_;  // sequence & mask
-  std::deque<std::uint64_t> kept_order_;
+  std::vector<EndedSend> kept_;            // sequence & mask
+  std::vector<std::uint64_t> kept_order_;  // a ring of a power of two; [first, end) & mask
+  std::uint64_t order_first_ = 0;
+  std::uint64_t order_end_ = 0;
   std::unordered_map<std::uint64_t, std::vector<EndedSend>> targets_;
   std::vector<std::uint64_t> shown_;
 };

@@ -358,8 +358,8 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
     }
     const Memory memory = (record.level & kLevelMemoryKept) != 0 ? Memory::kLent : Memory::kFree;
     record.level &= static_cast<std::uint8_t>(~kLevelMemoryKept);
-    Outstanding* sent = book_.find(record.sequence);
-    if (sent == nullptr) continue;  // ended before: a late word of an engine that is gone
+    if (book_.find(record.sequence) == nullptr)
+      continue;  // ended before: a late word of an engine that is gone
     const EndedSend ended{.sequence = record.sequence,
                           .node = record.node == kNoNode ? 0 : side.node_name(names_, record.node),
                           .ending = record.ending,
@@ -371,9 +371,9 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
       continue;
     }
     // Both may find no memory: then the entry is taken again.
-    if (memory == Memory::kLent) keep_lent(*sent, record.sequence);
+    if (memory == Memory::kLent) keep_lent(record.sequence);
     book_.keep(ended);
-    finish(*sent, record.sequence, memory);
+    finish(record.sequence, memory);
   }
 }
 
@@ -386,8 +386,8 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
   const Delivery& own = message->entry;
   message->side = &side;
   message->worker = worker;
-  message->service = names_.text(side.service_name(own.service)).c_str();
-  message->origin_node = names_.text(side.node_name(names_, own.origin.node)).c_str();
+  message->service = side.service_text(names_, own.service);
+  message->origin_node = side.node_text(names_, own.origin.node);
   if (inside) {
     if (own.key_bytes > kInlineBytes || own.payload_bytes > kInlineBytes - own.key_bytes) {
       free_message(message);
@@ -422,17 +422,16 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
     message->key = key_inside ? own.inline_bytes : message->data - own.key_bytes;
   }
   if (own.kind == static_cast<std::uint8_t>(DeliveryKind::kReply)) {
-    Outstanding* sent = book_.find(own.ticket);
-    if (sent == nullptr) {  // the call has ended: nobody waits for this
+    if (book_.find(own.ticket) == nullptr) {  // the call has ended: nobody waits for this
       return_token(side, worker, own.token, Verdict::kDone, 0);
       drop_extent(*message);
       free_message(message);
       return;
     }
     const Memory memory = (own.flags & kDeliverMemoryKept) != 0 ? Memory::kLent : Memory::kFree;
-    if (memory == Memory::kLent) keep_lent(*sent, own.ticket);
+    if (memory == Memory::kLent) keep_lent(own.ticket);
     if (own.ticket == call_ticket_) {
-      finish(*sent, own.ticket, memory);
+      finish(own.ticket, memory);
       call_reply_ = message;
       return;
     }
@@ -442,7 +441,7 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
                 .reason = 0,
                 .level = static_cast<std::uint8_t>(Level::kProcessed),
                 .attempts = static_cast<std::uint8_t>(std::min<std::uint32_t>(own.attempt, 255))});
-    finish(*sent, own.ticket, memory);
+    finish(own.ticket, memory);
   }
   message->next = nullptr;
   (inbox_last_ != nullptr ? inbox_last_->next : inbox_first_) = message;

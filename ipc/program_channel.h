@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -100,11 +101,11 @@ class ProgramChannel {
   int submit(Draft& draft, TimeNs deadline, rw_ticket* ticket);
   int take_extent(std::uint64_t bytes, TimeNs deadline, Extent& extent);
   int wait_for_room(TimeNs deadline);
-  int resolve_service(const char* service, NameIndex& name, std::uint16_t& handle);
+  int resolve_service(const char* service, Draft& draft);
   void queue(Outstanding& entry);
   enum class Memory : std::uint8_t { kFree, kLent };
-  void finish(Outstanding& entry, std::uint64_t sequence, Memory memory);
-  void keep_lent(const Outstanding& entry, std::uint64_t sequence);
+  void finish(std::uint64_t sequence, Memory memory);
+  void keep_lent(std::uint64_t sequence);
   void free_lent(std::uint64_t sequence);
   void describe(const EndedSend& ended, rw_outcome& outcome);
 
@@ -126,6 +127,12 @@ class ProgramChannel {
   OutcomeBook book_;
   TransmitPool transmit_;
   NameTable names_;
+  struct {
+    std::string text;
+    NameIndex name = 0;
+    std::uint16_t handle = 0;
+    std::uint64_t side = 0;  // by side_count_; 0: nothing is kept
+  } last_service_;           // that was sent to
   std::vector<Serve> serves_;
   std::unordered_map<std::uint64_t, Extent> loans_;
   std::uint64_t last_loan_ = 0;

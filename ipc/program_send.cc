@@ -34,19 +34,64 @@ TimeNs room_deadline(const rw_send_options& options) {
 
 }  // namespace
 
-// A send before it has a sequence number.
+// A send before it has a sequence number: its fields, as in Submission, and where its bytes are.
 struct ProgramChannel::Draft {
-  Submission submission{};
-  std::size_t inline_used = 0;  // of submission.inline_bytes
-  const void* key = nullptr;
+  std::uint64_t hash = 0;
+  std::uint64_t payload_bytes = 0;
+  std::uint64_t payload_offset = 0;
+  std::int64_t deadline_ns = 0;
+  std::uint32_t extent_file = 0;
+  std::uint32_t node_index = kNoNode;
+  std::uint16_t key_bytes = 0;
+  std::uint16_t service_handle = 0;
+  std::uint16_t flags = 0;
+  std::uint8_t target = 0;
+  std::uint8_t level = 0;
+  std::uint8_t require = 0;
+  std::uint8_t priority = 0;
+  const rw_origin* origin = nullptr;     // kOrigin
+  const void* key = nullptr;             // nullptr when it stands in the extent
+  const void* inline_payload = nullptr;  // nullptr when it stands in the extent
   Extent extent;
   NameIndex service = 0;
   NameIndex node = 0;
+
+  [[nodiscard]] std::size_t inline_room() const {
+    return kInlineBytes - (origin == nullptr ? 0 : sizeof *origin);
+  }
+  // Field by field and from here both times: what was just stored by the field cannot be read in
+  // larger pieces before it has left the store buffer.
+  void write(Submission& to, std::uint64_t sequence) const {
+    to.sequence = sequence;
+    to.hash = hash;
+    to.payload_bytes = payload_bytes;
+    to.payload_offset = payload_offset;
+    to.deadline_ns = deadline_ns;
+    to.extent_file = extent_file;
+    to.node = node_index;
+    to.key_bytes = key_bytes;
+    to.service = service_handle;
+    to.flags = flags;
+    to.target = target;
+    to.level = level;
+    to.require = require;
+    to.priority = priority;
+    std::memset(to.reserved, 0, sizeof to.reserved);
+    std::byte* at = to.inline_bytes;
+    if (origin != nullptr) {
+      std::memcpy(at, origin, sizeof *origin);
+      at += sizeof *origin;
+    }
+    if (key != nullptr && key_bytes != 0) {
+      std::memcpy(at, key, key_bytes);
+      at += key_bytes;
+    }
+    if (inline_payload != nullptr) std::memcpy(at, inline_payload, payload_bytes);
+  }
 };
 
 int ProgramChannel::draft(const rw_target& target, const rw_send_options& options,
                           std::uint16_t flags, std::uint8_t default_level, Draft& draft) {
-  Submission& submission = draft.submission;
   const auto kind = static_cast<TargetKind>(target.kind);
   if (target.kind < 1 || target.kind > static_cast<std::uint32_t>(TargetKind::kOrigin))
     return fail(RW_EINVAL, "the target is none that a rw_target_... call made");
@@ -61,58 +106,62 @@ int ProgramChannel::draft(const rw_target& target, const rw_send_options& option
   if (options.no_wait != 0) flags |= kSubmitNoWait;
   if (options.share != 0) flags |= kSubmitShare;
   if (target.exclude_self != 0) flags |= kSubmitExcludeSelf;
-  submission.flags = flags;
-  submission.target = static_cast<std::uint8_t>(kind);
-  submission.hash = target.hash;
-  submission.level = options.level == RW_LEVEL_DEFAULT
-                         ? default_level
-                         : static_cast<std::uint8_t>(options.level - RW_LEVEL_NONE);
-  submission.require = static_cast<std::uint8_t>(options.require);
-  submission.priority = static_cast<std::uint8_t>(options.priority);
-  submission.deadline_ns = options.timeout_ns == 0 ? 0 : deadline_of(options.timeout_ns);
-  submission.node = kNoNode;
-  submission.key_bytes = static_cast<std::uint16_t>(target.key_bytes);
+  draft.flags = flags;
+  draft.target = static_cast<std::uint8_t>(kind);
+  draft.hash = target.hash;
+  draft.level = options.level == RW_LEVEL_DEFAULT
+                    ? default_level
+                    : static_cast<std::uint8_t>(options.level - RW_LEVEL_NONE);
+  draft.require = static_cast<std::uint8_t>(options.require);
+  draft.priority = static_cast<std::uint8_t>(options.priority);
+  if (options.timeout_ns != 0) draft.deadline_ns = deadline_of(options.timeout_ns);
+  draft.key_bytes = static_cast<std::uint16_t>(target.key_bytes);
   draft.key = target.key;
   if (kind == TargetKind::kOrigin) {
     static_assert(sizeof(rw_origin) == sizeof(OriginToken));
-    std::memcpy(submission.inline_bytes, &target.origin, sizeof target.origin);
-    draft.inline_used = sizeof target.origin;
+    draft.origin = &target.origin;
   }
   if (kind == TargetKind::kNode) {
     if (target.node == nullptr) return fail(RW_EINVAL, "the target names no node");
-    submission.node = side_->link->status().find(target.node);
-    if (submission.node == kNoNode)
+    draft.node_index = side_->link->status().find(target.node);
+    if (draft.node_index == kNoNode)
       return fail(RW_EINVAL, "no node named %.63s is known here", target.node);
     draft.node = names_.intern(target.node);
   }
-  return resolve_service(target.service, draft.service, submission.service);
+  if (target.service == nullptr || target.service[0] == '\0') return RW_OK;
+  return resolve_service(target.service, draft);
 }
 
-int ProgramChannel::resolve_service(const char* service, NameIndex& name, std::uint16_t& handle) {
-  name = 0;
-  handle = 0;
-  if (service == nullptr || service[0] == '\0') return RW_OK;
+int ProgramChannel::resolve_service(const char* service, Draft& draft) {
+  // Programs send to one service many times in a row.
+  if (last_service_.side == side_count_ && last_service_.text == service) {
+    draft.service = last_service_.name;
+    draft.service_handle = last_service_.handle;
+    return RW_OK;
+  }
   const std::size_t name_bytes = std::strlen(service);
   if (name_bytes > kMaxNameBytes)
     return fail(RW_EINVAL, "a service name has up to %zu bytes", kMaxNameBytes);
-  name = names_.intern({service, name_bytes});
-  return client_.service_handle(*side_->link, names_.text(name), handle);
+  draft.service = names_.intern({service, name_bytes});
+  const int error =
+      client_.service_handle(*side_->link, names_.text(draft.service), draft.service_handle);
+  if (error == RW_OK) {
+    last_service_.text.assign(service, name_bytes);
+    last_service_.name = draft.service;
+    last_service_.handle = draft.service_handle;
+    last_service_.side = side_count_;
+  }
+  return error;
 }
 
-// Put the payload where it will be sent from: the queue entry, or an extent.
+// Say where the payload will be sent from: the queue entry, or an extent that it is copied to.
 int ProgramChannel::place(Draft& draft, const void* data, std::size_t bytes, TimeNs deadline) {
-  Submission& submission = draft.submission;
-  const std::size_t key_bytes = submission.key_bytes;
-  const std::size_t room = kInlineBytes - draft.inline_used;
-  submission.payload_bytes = bytes;
+  const std::size_t key_bytes = draft.key_bytes;
+  const std::size_t room = draft.inline_room();
+  draft.payload_bytes = bytes;
   const bool key_inline = key_bytes <= room;
-  if (key_inline && key_bytes > 0) {
-    std::memcpy(submission.inline_bytes + draft.inline_used, draft.key, key_bytes);
-    draft.inline_used += key_bytes;
-  }
   if (key_inline && bytes <= room - key_bytes) {
-    if (bytes > 0) std::memcpy(submission.inline_bytes + draft.inline_used, data, bytes);
-    draft.inline_used += bytes;
+    if (bytes > 0) draft.inline_payload = data;
     return RW_OK;
   }
   const std::uint64_t limit = side_->link->welcome().max_message_bytes;
@@ -120,15 +169,16 @@ int ProgramChannel::place(Draft& draft, const void* data, std::size_t bytes, Tim
     return fail(RW_ETOOLARGE, "%zu bytes are over the limit of %llu", bytes,
                 static_cast<unsigned long long>(limit));
   const std::size_t before = key_inline ? 0 : key_bytes;
-  if (const int error = take_extent(bytes + before, deadline, draft.extent); error != RW_OK)
+  if (const int error = take_extent(before + bytes, deadline, draft.extent); error != RW_OK)
     return error;
   if (!key_inline) {
     std::memcpy(draft.extent.data, draft.key, key_bytes);
-    submission.flags |= kSubmitKeyInExtent;
+    draft.key = nullptr;
+    draft.flags |= kSubmitKeyInExtent;
   }
   if (bytes > 0) std::memcpy(draft.extent.data + before, data, bytes);
-  submission.extent_file = draft.extent.file;
-  submission.payload_offset = draft.extent.offset + before;
+  draft.extent_file = draft.extent.file;
+  draft.payload_offset = draft.extent.offset + before;
   return RW_OK;
 }
 
@@ -186,22 +236,21 @@ int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {
     draft.extent = {};
     return error;
   }
-  if (side_count_ != before) {
+  if (side_count_ != before) [[unlikely]] {
     // Numbers of the engine that died while we waited mean nothing to this one.
-    if (draft.node != 0)
-      draft.submission.node = side_->link->status().find(names_.text(draft.node));
+    if (draft.node != 0) draft.node_index = side_->link->status().find(names_.text(draft.node));
     if (draft.service != 0)
-      client_.service_handle(*side_->link, names_.text(draft.service), draft.submission.service);
+      client_.service_handle(*side_->link, names_.text(draft.service), draft.service_handle);
   }
   const std::uint64_t sequence = book_.next_sequence();
-  Outstanding& entry = book_.add();
-  draft.submission.sequence = sequence;
-  std::memcpy(&entry.submission, &draft.submission,
-              offsetof(Submission, inline_bytes) + draft.inline_used);
-  entry.extent = draft.extent;
+  const bool inside = draft.extent.empty();
+  Outstanding& entry =
+      book_.add(inside ? OutcomeBook::Payload::kInline : OutcomeBook::Payload::kInExtent);
+  draft.write(entry.submission, sequence);
+  if (!inside) entry.extent = draft.extent;
   entry.service = draft.service;
   entry.node = draft.node;
-  queue(entry);
+  draft.write(*side_->queues->submissions().claim(), sequence);
   side_->queues->publish_submissions();
   if (ticket != nullptr) *ticket = sequence;
   return RW_OK;
@@ -282,9 +331,8 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
   Draft made;
   constexpr auto kDefault = static_cast<std::uint8_t>(Level::kProcessed);
   if (const int error = draft(target, options, 0, kDefault, made); error != RW_OK) return error;
-  Submission& submission = made.submission;
-  const std::size_t key_bytes = submission.key_bytes;
-  const std::size_t room = kInlineBytes - made.inline_used;
+  const std::size_t key_bytes = made.key_bytes;
+  const std::size_t room = made.inline_room();
   const bool key_inline = key_bytes <= room;
   const bool all_inline = key_inline && loan.bytes <= room - key_bytes;
   const bool copies = all_inline || (!key_inline && key_bytes > headroom);
@@ -292,16 +340,13 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
     if (const int error = place(made, loan.data, loan.bytes, deadline); error != RW_OK)
       return error;
   } else {
-    submission.payload_bytes = loan.bytes;
-    submission.extent_file = extent.file;
-    submission.payload_offset = extent.offset + headroom;
-    if (key_inline) {
-      if (key_bytes > 0)
-        std::memcpy(submission.inline_bytes + made.inline_used, made.key, key_bytes);
-      made.inline_used += key_bytes;
-    } else {
+    made.payload_bytes = loan.bytes;
+    made.extent_file = extent.file;
+    made.payload_offset = extent.offset + headroom;
+    if (!key_inline) {
       std::memcpy(extent.data + headroom - key_bytes, made.key, key_bytes);
-      submission.flags |= kSubmitKeyInExtent;
+      made.key = nullptr;
+      made.flags |= kSubmitKeyInExtent;
     }
     // The loan stays the caller's until it is queued.
     if (const int error = wait_for_room(deadline); error != RW_OK) return error;
@@ -320,14 +365,15 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
 // ---- outcomes -----------------------------------------------------------------------------------
 
 // The send has ended: its memory is free again, unless a program still reads it.
-void ProgramChannel::finish(Outstanding& entry, std::uint64_t sequence, Memory memory) {
-  const Extent extent = entry.extent;
+void ProgramChannel::finish(std::uint64_t sequence, Memory memory) {
+  const Extent extent = book_.extent(sequence);
   book_.remove(sequence);
   if (!extent.empty() && memory == Memory::kFree) transmit_.give_back(*side_->link, extent);
 }
 
-void ProgramChannel::keep_lent(const Outstanding& entry, std::uint64_t sequence) {
-  if (!entry.extent.empty()) lent_.emplace(sequence, entry.extent);
+void ProgramChannel::keep_lent(std::uint64_t sequence) {
+  const Extent extent = book_.extent(sequence);
+  if (!extent.empty()) lent_.emplace(sequence, extent);
 }
 
 void ProgramChannel::free_lent(std::uint64_t sequence) {

@@ -14,7 +14,7 @@ EndedSend ended(std::uint64_t sequence) { return {.sequence = sequence, .reason 
 TEST(OutcomeBook, numbers_sends_from_where_it_is_told) {
   OutcomeBook book(41);
   EXPECT_EQ(book.oldest(), 41u);
-  book.add().submission.sequence = 41;
+  book.add(OutcomeBook::Payload::kInline).submission.sequence = 41;
   EXPECT_EQ(book.next_sequence(), 42u);
   ASSERT_NE(book.find(41), nullptr);
   EXPECT_EQ(book.find(40), nullptr);
@@ -26,7 +26,7 @@ TEST(OutcomeBook, numbers_sends_from_where_it_is_told) {
 
 TEST(OutcomeBook, oldest_stays_until_it_ends) {
   OutcomeBook book(1);
-  for (int count = 0; count < 3; ++count) book.add();
+  for (int count = 0; count < 3; ++count) book.add(OutcomeBook::Payload::kInline);
   book.remove(2);
   EXPECT_EQ(book.oldest(), 1u);
   book.remove(1);
@@ -36,9 +36,10 @@ TEST(OutcomeBook, oldest_stays_until_it_ends) {
 
 TEST(OutcomeBook, is_full_at_the_span_and_not_before) {
   OutcomeBook book(1);
-  for (std::uint64_t count = 1; count < kMaxOutstandingSpan; ++count) book.add();
+  for (std::uint64_t count = 1; count < kMaxOutstandingSpan; ++count)
+    book.add(OutcomeBook::Payload::kInline);
   EXPECT_FALSE(book.full());
-  book.add();
+  book.add(OutcomeBook::Payload::kInline);
   EXPECT_TRUE(book.full());
   book.remove(2);
   EXPECT_TRUE(book.full()) << "the span counts, not the number";
@@ -53,7 +54,7 @@ TEST(OutcomeBook, agrees_with_a_map_under_any_order_of_endings) {
   for (int round = 0; round < 50'000; ++round) {
     if (!book.full() && dice.chance(52)) {
       const std::uint64_t sequence = book.next_sequence();
-      book.add().submission.hash = sequence * 3;
+      book.add(OutcomeBook::Payload::kInline).submission.hash = sequence * 3;
       twin[sequence] = sequence * 3;
     } else if (!twin.empty()) {
       auto at = twin.lower_bound(dice.between(twin.begin()->first, twin.rbegin()->first));
