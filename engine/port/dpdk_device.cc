@@ -17,6 +17,7 @@
 
 #include "engine/port/dpdk_advice.h"
 #include "engine/port/dpdk_steering.h"
+#include "engine/port/dpdk_unmap.h"
 
 namespace ringwire::port {
 namespace {
@@ -298,6 +299,9 @@ void DpdkDevice::steer() {
 
 void DpdkDevice::watch_link() {
   was_up_ = true;
+  // Alarms come on DPDK's interrupt thread.
+  rte_eal_alarm_set(
+      1, [](void*) { wait_for_bursts_on_this_thread(); }, nullptr);
   if (options_.watches_link) rte_eal_alarm_set(1, look_at_link, this);
 }
 

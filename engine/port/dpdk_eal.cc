@@ -18,6 +18,7 @@
 #include "engine/port/dpdk_advice.h"
 #include "engine/port/dpdk_lcore.h"
 #include "engine/port/dpdk_stale_socket.h"
+#include "engine/port/dpdk_unmap.h"
 
 namespace ringwire::port {
 namespace {
@@ -140,6 +141,9 @@ Result<std::unique_ptr<DpdkEal>, PortError> DpdkEal::start(std::span<const std::
 
 DpdkEal::~DpdkEal() {
   if (can_be_dumped_) rte_pdump_uninit();
+  // DPDK 22.11 would unmap its memory while its interrupt thread goes on, and what that has listed
+  // lies there (net_memif leaves its listener in the list): it crashed with the next event.
+  const MemoryStays memory_stays;
   rte_eal_cleanup();
 }
 

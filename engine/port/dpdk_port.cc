@@ -12,6 +12,7 @@
 #include "engine/port/dpdk_device.h"
 #include "engine/port/dpdk_frame.h"
 #include "engine/port/dpdk_lcore.h"
+#include "engine/port/dpdk_unmap.h"
 
 namespace ringwire::port {
 namespace {
@@ -61,6 +62,7 @@ struct DpdkPort::State {
       : device(std::move(shared)),
         rules(device->rules()),
         queue(own_queue),
+        mark(burst_mark(device->id(), own_queue)),
         pool(device->queues()[own_queue].pool),
         inbox(device->queues()[own_queue].inbox),
         destinations(device->options().destinations_count),
@@ -70,6 +72,7 @@ struct DpdkPort::State {
   State& operator=(const State&) = delete;
 
   void free_handed_out();
+  [[nodiscard]] std::size_t receive(std::span<rte_mbuf*> buffers);
   std::size_t take_inbox(std::span<RxPacket> packets);
   enum class From { kDevice, kInbox };
   [[nodiscard]] bool take_frame(rte_mbuf* buffer, RxPacket& packet, From from);
@@ -83,6 +86,7 @@ struct DpdkPort::State {
   void write(const Remote& remote, const EthernetAddress& to, std::uint32_t payload_bytes,
              rte_mbuf* buffer);
   [[nodiscard]] std::size_t send(std::span<rte_mbuf*> buffers);
+  [[nodiscard]] std::size_t transmit(std::span<rte_mbuf*> buffers);
   [[nodiscard]] bool is_sendable(const TxPacket& packet) const;
   void wait(const TxPacket& packet);
 
@@ -95,6 +99,7 @@ struct DpdkPort::State {
   std::shared_ptr<const DpdkDevice> device;
   const FrameRules& rules;
   std::uint16_t queue;
+  BurstMark& mark;
   rte_mempool* pool;
   rte_ring* inbox;
   DestinationTable<Remote> destinations;
@@ -220,13 +225,18 @@ std::size_t DpdkPort::rx_burst(std::span<RxPacket> packets) {
   std::size_t count = state.inbox == nullptr ? 0 : state.take_inbox(packets);
   std::array<rte_mbuf*, kBurstPackets> received;
   const std::size_t received_count =
-      rte_eth_rx_burst(state.device->id(), state.queue, received.data(),
-                       static_cast<std::uint16_t>(packets.size() - count));
+      state.receive(std::span(received).first(packets.size() - count));
   for (rte_mbuf* buffer : std::span(received).first(received_count))
     if (state.take_frame(buffer, packets[count], State::From::kDevice)) ++count;
   state.counters.rx_packets += count;
   if (state.has_news || ++state.calls >= kCallsPerLook) state.look_around();
   return count;
+}
+
+std::size_t DpdkPort::State::receive(std::span<rte_mbuf*> buffers) {
+  const Burst burst(mark);
+  return rte_eth_rx_burst(device->id(), queue, buffers.data(),
+                          static_cast<std::uint16_t>(buffers.size()));
 }
 
 std::size_t DpdkPort::State::take_inbox(std::span<RxPacket> packets) {
@@ -320,7 +330,7 @@ void DpdkPort::State::send_own(rte_mbuf* buffer, std::size_t bytes) {
       return;
     }
   }
-  if (rte_eth_tx_burst(device->id(), queue, &buffer, 1) == 1) return;
+  if (transmit({&buffer, 1}) == 1) return;
   ++counters.tx_full;
   rte_pktmbuf_free(buffer);
 }
@@ -452,7 +462,13 @@ std::size_t DpdkPort::State::send(std::span<rte_mbuf*> buffers) {
   if (count == 0) return 0;
   // Some devices want a say before they fill in checksums.
   if (rules.tx_offload) count = rte_eth_tx_prepare(device->id(), queue, buffers.data(), count);
-  return rte_eth_tx_burst(device->id(), queue, buffers.data(), count);
+  return transmit(buffers.first(count));
+}
+
+std::size_t DpdkPort::State::transmit(std::span<rte_mbuf*> buffers) {
+  const Burst burst(mark);
+  return rte_eth_tx_burst(device->id(), queue, buffers.data(),
+                          static_cast<std::uint16_t>(buffers.size()));
 }
 
 void DpdkPort::State::wait(const TxPacket& packet) {

@@ -181,17 +181,6 @@ class DpdkPktgen(unittest.TestCase):
 
     def pair(self, server_words, client_words):
         """What both ends said, after the client ended."""
-        # net_memif takes a peer's memory away on DPDK's interrupt thread, also in the middle of a
-        # burst (docs/operations.md): the end that stays may die of it, and we try again.
-        for _ in range(5):
-            code, told, done = self.run_pair(server_words, client_words)
-            if code != -signal.SIGSEGV:
-                break
-            print("net_memif took memory away in a burst: again", file=sys.stderr)
-        self.assertEqual(code, 0)
-        return json.loads(told), json.loads(done)
-
-    def run_pair(self, server_words, client_words):
         with tempfile.TemporaryDirectory(prefix="ringwire-test-") as folder:
             with subprocess.Popen(
                     self.command(folder, "server", "a", *server_words, "--address",
@@ -207,7 +196,8 @@ class DpdkPktgen(unittest.TestCase):
                     told, _ = server.communicate(timeout=60)
                 finally:
                     server.kill()
-            return server.returncode, told, done.stdout
+            self.assertEqual(server.returncode, 0)
+            return json.loads(told), json.loads(done.stdout)
 
     def test_a_sink_receives_what_a_blast_sends(self):
         sink, blast = self.pair(
