@@ -168,6 +168,12 @@ bool Channels::take_releases(ChannelIndex index) {
       ++core_.counters.late_releases;
       continue;
     }
+    if (is_run_token(release.token)) {
+      if (release.verdict > static_cast<std::uint32_t>(ipc::Verdict::kRefuse) ||
+          !core_.groups->on_release_of_run(index, release))
+        ++core_.counters.bad_releases;
+      continue;
+    }
     if (core_.short_way->release(index, release)) continue;
     const std::uint32_t in = find_released(release.token);
     if (in == kNone || core_.ins[in].state != InState::kDelivered ||
@@ -179,6 +185,7 @@ bool Channels::take_releases(ChannelIndex index) {
     core_.groups->on_release(in, static_cast<ipc::Verdict>(release.verdict),
                              (release.flags & ipc::kReleaseReplied) != 0);
   }
+  core_.groups->finish_releases();
   if (count != 0) channel.ipc->publish_releases(core_.config.index);
   if (channel.ipc->violated()) violate(index);
   return count != 0;

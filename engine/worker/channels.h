@@ -36,6 +36,8 @@ class Channels {
                std::uint32_t call = kNone);
   /// An entry of the channel's delivery queue was filled: shown at the latest by flush().
   void note_delivery(ChannelIndex index);
+  /// The same of the next message of a run that is whole.
+  bool deliver_of_run(ChannelIndex index, std::uint32_t run);
   /// A reply or direct message for a channel, now or when there is room.
   void push_direct(ChannelIndex index, std::uint32_t in);
 

@@ -155,6 +155,7 @@ struct Channel {
   std::vector<TransmitFile> files;
   IndexList<OutMessage, &OutMessage::channel_link> outstanding;
   IndexList<OutRun, &OutRun::channel_link> runs;
+  std::uint32_t held_of_runs = 0;     ///< delivered in runs that are whole, not released
   std::uint32_t in_runs = 0;          ///< messages without an outcome that have no record
   std::uint32_t run_generation = 1;   ///< raised when a message of a run comes back
   std::uint32_t run_pause = 0;        ///< messages that go one by one before the next run
@@ -240,8 +241,11 @@ struct Core {
   void end_use(std::uint32_t in, const HeldMemory& memory);
   /// What names a delivered message in its release.
   [[nodiscard]] std::uint64_t delivery_token(std::uint32_t in) const {
-    const std::uint32_t alias = ins[in].alias;
-    return alias != kNone ? short_token(alias) : std::uint64_t{ins[in].generation} << 32 | in;
+    const InMessage& message = ins[in];
+    if (message.alias != kNone) return short_token(message.alias);
+    if (message.token_run != kNone)
+      return run_token(in_runs[message.token_run].generation, message.token_run, message.run_index);
+    return std::uint64_t{message.generation} << 32 | in;
   }
   [[nodiscard]] std::uint64_t short_token(std::uint32_t at) const {
     return std::uint64_t{shorts[at].generation} << 32 | kShortBit | at;

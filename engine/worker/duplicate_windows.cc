@@ -1,6 +1,7 @@
 #include "engine/worker/duplicate_windows.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/hash.h"
 #include "base/mutant.h"
@@ -92,6 +93,57 @@ Seen DuplicateWindows::look(std::uint32_t node, const MessageId& id) const {
                        : static_cast<Seen>((window.bits[at / 32] >> (at % 32 * 2)) & 3);
 }
 
+void DuplicateWindows::put(Window& window, std::uint64_t sequence, Seen seen) {
+  const std::uint64_t at = sequence % kWindow;
+  std::uint64_t& word = window.bits[at / 32];
+  word = (word & ~(std::uint64_t{3} << (at % 32 * 2))) |
+         (static_cast<std::uint64_t>(seen) << (at % 32 * 2));
+}
+
+bool DuplicateWindows::mark_run(std::uint32_t node, const MessageId& first,
+                                std::span<const std::uint32_t> offsets) {
+  Window& window = window_of(node, first);
+  if (first.sequence <= window.highest) {
+    for (const std::uint32_t offset : offsets) {
+      const std::uint64_t sequence = first.sequence + offset;
+      if (sequence > window.highest) break;
+      const std::uint64_t at = sequence % kWindow;
+      if (window.highest - sequence >= kWindow || (window.bits[at / 32] >> (at % 32 * 2) & 3) != 0)
+        return false;
+    }
+  }
+  const std::uint64_t last = first.sequence + offsets.back();
+  if (last > window.highest) {
+    const std::uint64_t passed = last - window.highest;
+    if (last - first.sequence >= kWindow) return false;
+    if (passed >= kWindow) {
+      window.bits.fill(0);
+    } else {
+      forget(window, window.highest + 1, passed);
+    }
+    window.highest = last;
+  }
+  for (const std::uint32_t offset : offsets) put(window, first.sequence + offset, Seen::kQueued);
+  return true;
+}
+
+void DuplicateWindows::mark_run_done(std::uint32_t node, const MessageId& first,
+                                     std::span<const std::uint32_t> offsets, std::uint32_t mask) {
+  Window& window = window_of(node, first);
+  for (std::uint32_t left = mask; left != 0; left &= left - 1) {
+    const std::uint64_t sequence =
+        first.sequence + offsets[static_cast<std::size_t>(std::countr_zero(left))];
+    if (sequence > window.highest) {
+      // The window was given up meanwhile, and is a new one.
+      MessageId id = first;
+      id.sequence = sequence;
+      mark(node, id, Seen::kDone);
+    } else if (window.highest - sequence < kWindow) {
+      put(window, sequence, Seen::kDone);
+    }
+  }
+}
+
 void DuplicateWindows::end_runs(std::uint32_t node, const MessageId& id, std::uint32_t generation) {
   if (runs_ended(node, id, generation)) return;
   Window& window = window_of(node, id);
@@ -136,10 +188,7 @@ void DuplicateWindows::mark(std::uint32_t node, const MessageId& id, Seen seen) 
   } else if (window.highest - id.sequence >= kWindow) {
     return;
   }
-  const std::uint64_t at = id.sequence % kWindow;
-  std::uint64_t& word = window.bits[at / 32];
-  word = (word & ~(std::uint64_t{3} << (at % 32 * 2))) |
-         (static_cast<std::uint64_t>(seen) << (at % 32 * 2));
+  put(window, id.sequence, seen);
 }
 
 }  // namespace ringwire::worker

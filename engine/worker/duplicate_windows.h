@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/ids.h"
@@ -38,6 +39,13 @@ class DuplicateWindows {
   /// Record a state (not kStale); kNever forgets. Ignored for what is stale. Takes a window when
   /// the channel has none.
   void mark(std::uint32_t node, const MessageId& id, Seen seen);
+
+  /// Record as queued all messages of a run: `first` and those behind it by these offsets, which
+  /// rise from 0. False, and nothing recorded, if any of them is known or stale.
+  bool mark_run(std::uint32_t node, const MessageId& first, std::span<const std::uint32_t> offsets);
+  /// Record as done those of a run that `mask` has a bit for.
+  void mark_run_done(std::uint32_t node, const MessageId& first,
+                     std::span<const std::uint32_t> offsets, std::uint32_t mask);
 
   /// A message of the channel's runs of this generation will come again (docs/wire.md W-74): no
   /// more of these runs may be handed out.
@@ -73,6 +81,7 @@ class DuplicateWindows {
   void give_up(std::uint32_t at);
   [[nodiscard]] std::uint32_t richest(std::uint32_t asking) const;
   static void forget(Window& window, std::uint64_t from, std::uint64_t count);
+  static void put(Window& window, std::uint64_t sequence, Seen seen);
 
   const std::uint64_t seed_;
   IndexPool<Window> windows_;

@@ -46,6 +46,7 @@ void Groups::add_consumer(const AddConsumer& command) {
   free->prefetch = command.prefetch == 0
                        ? kDefaultPrefetch
                        : std::min(command.prefetch, channel.ipc->delivery_entries());
+  runs_apart(command.service);
   core_.short_way->enlist_service(command.service);
   Group& group = groups_[command.service];
   const auto at = static_cast<std::uint32_t>(free - consumers_.begin());
@@ -93,8 +94,10 @@ void Groups::remove_channel(ChannelIndex index) {
 void Groups::take_back(ChannelIndex index) {
   const Channel& channel = core_.channels[index];
   if (channel.ipc == nullptr || channel.removing) return;
-  for (const std::uint32_t at : channel.consumers)
+  for (const std::uint32_t at : channel.consumers) {
+    runs_apart(consumers_[at].service);
     core_.short_way->enlist_service(consumers_[at].service);
+  }
   redeliver_held(index, true);
 }
 
@@ -114,6 +117,7 @@ void Groups::redeliver_held(ChannelIndex index, bool may_be_read) {
 }
 
 void Groups::end_consumer(std::uint32_t at) {
+  runs_apart(consumers_[at].service);
   core_.short_way->enlist_service(consumers_[at].service);
   Consumer& consumer = consumers_[at];
   Group& group = groups_[consumer.service];
@@ -134,6 +138,7 @@ void Groups::end_consumer(std::uint32_t at) {
 
 void Groups::redeliver(std::uint32_t in) {
   InMessage& message = core_.ins[in];
+  lose_token(message);
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
@@ -198,6 +203,7 @@ std::uint32_t Groups::first_to_drop(const IndexList<InMessage>& list) const {
 }
 
 bool Groups::drop_oldest(std::uint16_t service) {
+  if (groups_[service].giving != kNone) runs_apart(service);
   core_.short_way->enlist_waiting(service);
   const Group& group = groups_[service];
   std::uint32_t oldest = first_to_drop(group.queued);
@@ -245,12 +251,19 @@ std::uint32_t Groups::pick(Group& group) {
 }
 
 void Groups::enqueue(std::uint32_t in) {
+  const std::uint16_t service = core_.ins[in].service;
+  const Group& group = groups_[service];
+  // Those that came in runs, or went the short way, and wait for room came before it.
+  if (group.giving != kNone && !RW_MUTANT(157)) runs_apart(service);
+  if (group.shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(service);
+  enqueue_one(in, ++core_.next_order);
+}
+
+void Groups::enqueue_one(std::uint32_t in, std::uint64_t arrival) {
   InMessage& message = core_.ins[in];
   Group& group = groups_[message.service];
   message.group_key = key_of(message.header.hash, message.service);
-  message.arrival = ++core_.next_order;
-  // Those that went the short way and wait for room came before it.
-  if (group.shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(message.service);
+  message.arrival = arrival;
   // Of what may be dropped nobody waits for the credit: the next one comes, and pushes it out.
   if (group.consumers.empty() && core_.config.drop_oldest && message.header.level == Level::kNone)
     core_.inbound->return_credit(in);
@@ -364,6 +377,8 @@ void Groups::on_release(std::uint32_t in, ipc::Verdict verdict, bool replied) {
 }
 
 void Groups::dispatch() {
+  for (std::size_t service = 0; service < core_.services.size(); ++service)
+    if (groups_[service].giving != kNone) give_runs(groups_[service]);
   for (std::uint32_t at = 0; at < consumers_.size(); ++at) {
     Consumer& consumer = consumers_[at];
     while (consumer.live && !consumer.pending.empty() && has_room(consumer)) {
@@ -436,6 +451,7 @@ void Groups::on_time() {
 }
 
 void Groups::turn_all_away(Reason reason) {
+  all_runs_apart();
   for (std::uint16_t service = 0; service < core_.services.size(); ++service)
     core_.short_way->enlist_waiting(service);
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
@@ -451,7 +467,7 @@ void Groups::fill(std::vector<GroupSnapshot>& snapshots) const {
   for (std::uint16_t service = 0; service < core_.services.size(); ++service) {
     const Group& group = groups_[service];
     if (snapshots.size() == snapshots.capacity()) return;
-    std::uint32_t listed = group.queued.count();
+    std::uint32_t listed = group.queued.count() + group.in_runs;
     for (const std::uint32_t at : group.consumers)
       listed += consumers_[at].pending.count() + consumers_[at].shorts.count();
     snapshots.push_back({service, static_cast<std::uint32_t>(group.consumers.size()), listed,
@@ -462,7 +478,7 @@ void Groups::fill(std::vector<GroupSnapshot>& snapshots) const {
 std::uint64_t Groups::unprocessed() const {
   std::uint64_t count = 0;
   for (const Group& group : groups_) {
-    count += group.queued.count() + group.in_flight;
+    count += group.queued.count() + group.in_runs + group.in_flight;
     for (const std::uint32_t at : group.consumers)
       count += consumers_[at].pending.count() + consumers_[at].shorts.count();
   }
@@ -475,7 +491,10 @@ bool Groups::blocked() const {
         consumer.in_flight < consumer.prefetch)
       return true;
   for (const Group& group : groups_)
-    if (!group.queued.empty() && !group.consumers.empty()) return true;
+    if ((!group.queued.empty() && !group.consumers.empty()) ||
+        (group.giving != kNone && consumers_[group.consumers.front()].in_flight <
+                                      consumers_[group.consumers.front()].prefetch))
+      return true;
   return false;
 }
 

@@ -44,6 +44,24 @@ class Groups {
 
   void enqueue(std::uint32_t in);
 
+  // --- runs (groups_runs.cc) ---
+  /// A run that comes now may go through whole.
+  [[nodiscard]] bool takes_runs(std::uint16_t service) const;
+  void enqueue_run(std::uint32_t run);
+  /// Some of a run waits for its consumer's room.
+  [[nodiscard]] bool runs_wait(std::uint16_t service) const {
+    return groups_[service].giving != kNone;
+  }
+  /// A release by a run's token; false: it means nothing.
+  bool on_release_of_run(ChannelIndex channel, const ipc::Release& release);
+  /// The last release of this round was taken.
+  void finish_releases();
+  /// Its program is not to release it by its run's token any more.
+  void lose_token(InMessage& message);
+  /// What came in runs to this service goes on as if each message had come by itself.
+  void runs_apart(std::uint16_t service);
+  void all_runs_apart();
+
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.
   void forget(std::uint32_t in);
   void on_release(std::uint32_t in, ipc::Verdict verdict, bool replied);
@@ -90,6 +108,9 @@ class Groups {
     std::uint64_t queued_bytes = 0;
     TimeNs alone_since_ns = 0;  ///< no consumer since
     IndexList<InMessage> queued;
+    IndexList<InRun, &InRun::group_link> runs;  ///< that are whole; for the only consumer
+    std::uint32_t giving = kNone;               ///< the first of them that is not all handed out
+    std::uint32_t in_runs = 0;                  ///< messages of these that wait
   };
   struct Key {
     std::uint32_t generation = 0;
@@ -109,6 +130,9 @@ class Groups {
   [[nodiscard]] std::uint32_t pick(Group& group);
   /// Binds the key (if it has one) and hands out or lists the message with this consumer.
   void give(std::uint32_t in, std::uint32_t consumer);
+  void enqueue_one(std::uint32_t in, std::uint64_t arrival);
+  void give_runs(Group& group);
+  void take_apart(std::uint32_t run);
   void queue(std::uint32_t in, bool front);
   void put_back(IndexList<InMessage>& list, std::uint32_t in);
   /// Its key, if order binds it, stays with this consumer until unbind().
@@ -131,7 +155,8 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
-  TimeNs next_ask_ns_ = 0;  ///< for memory of another user's domain
+  std::uint32_t releasing_ = kNone;  ///< the run of the release that was taken last
+  TimeNs next_ask_ns_ = 0;           ///< for memory of another user's domain
 };
 
 }  // namespace ringwire::worker

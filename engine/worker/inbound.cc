@@ -162,7 +162,10 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     domain = core_.groups->domain(service);
   }
 
-  switch (core_.windows.look(node_of(source), header.id)) {
+  const Seen seen = core_.windows.look(node_of(source), header.id);
+  // It may be here in a run that is whole, where the tables do not know it.
+  if (seen == Seen::kQueued && !RW_MUTANT(158)) core_.groups->all_runs_apart();
+  switch (seen) {
     case Seen::kStale:
       ++core_.counters.stale;
       return whole ? say(source, header, whole, Ending::kUnknown, Reason::kStale)
@@ -363,6 +366,7 @@ void Inbound::drop(std::uint32_t in) {
 
 void Inbound::give_back(std::uint32_t in) {
   InMessage& message = core_.ins[in];
+  core_.groups->lose_token(message);
   if (!to_channel(message.header)) --in_use_[message.service];
   if (message.alias != kNone) core_.short_way->forget_moved(message.alias);
   message.state = InState::kFree;
@@ -398,6 +402,7 @@ bool Inbound::has_room(std::uint16_t service, DomainIndex domain) const {
 
 void Inbound::on_session_gone(std::uint32_t link_index) {
   drop_held_runs(link_index);
+  core_.groups->all_runs_apart();
   for (std::uint32_t in = 0; in < core_.ins.capacity(); ++in) {
     InMessage& message = core_.ins[in];
     if (message.state == InState::kFree || message.local || message.link_index != link_index)

@@ -33,6 +33,14 @@ class Inbound {
                 std::uint64_t bytes);
   void on_large_refused(std::uint64_t request, Reason reason);
 
+  // --- runs that are whole (inbound_runs.cc) ---
+  /// The InMessage of a message of a run that is taken apart; where it stands is the caller's.
+  void make_record(std::uint32_t run, std::uint32_t index, const wire::RunEntry& entry);
+  /// Those of `mask` were processed.
+  void finish_in_run(std::uint32_t run, std::uint32_t mask);
+  /// Its record may go, if nothing needs it any more.
+  void give_run_back(std::uint32_t run);
+
   /// Tell the sender how it ended; the message itself stays until finish().
   void settle(std::uint32_t in, Ending ending, Reason reason);
   /// The message stays, but its sender is done with it: its credit goes back before its end.
@@ -76,6 +84,8 @@ class Inbound {
   void on_run_withdrawn(std::uint32_t link_index, const transport::Event& event);
   [[nodiscard]] std::uint32_t held_run(std::uint32_t link_index, std::uint32_t number) const;
   void admit_run(std::uint32_t run);
+  [[nodiscard]] bool take_whole(std::uint32_t run);
+  [[nodiscard]] bool has_room_for(std::uint16_t service, std::uint32_t count) const;
   void admit_after(std::uint32_t link_index, std::uint32_t number);
   void drop_held_runs(std::uint32_t link_index);
   void settle_in_run(std::uint32_t run, std::uint32_t index, Ending ending, Reason reason);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/mutant.h"
+#include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 
 namespace ringwire::worker {
@@ -22,7 +23,8 @@ void OutRun::reset() {
 void InRun::reset() {
   link = {};
   state = State::kFree;
-  open = called_back = bytes_used = 0;
+  group_link = {};
+  open = called_back = with_program = released = given = given_bytes = bytes_used = 0;
 }
 
 void Inbound::on_run(std::uint32_t link_index, const transport::Event& event) {
@@ -99,8 +101,109 @@ void Inbound::drop_held_runs(std::uint32_t link_index) {
   }
 }
 
-/// Its messages go on as if each had come by itself.
+/// Whether it may go through as it is; then it is on its way.
+bool Inbound::take_whole(std::uint32_t at) {
+  InRun& run = core_.in_runs[at];
+  const Link& link = core_.links[run.link_index];
+  const std::uint32_t count = run.header.count;
+  if (run.called_back != 0 || run.service >= core_.services.size() || !core_.config.server ||
+      core_.draining || !core_.groups->takes_runs(run.service) || !has_room_for(run.service, count))
+    return false;
+  if (run.header.level != Level::kNone &&
+      core_.windows.runs_ended(link.node, run.header.id, run.header.generation))
+    return false;
+  std::uint32_t offset = 0;
+  for (std::uint32_t which = 0; which < count; ++which) {
+    const wire::RunEntry entry = wire::run_entry_at(run.bytes.data() + offset);
+    if (entry.used_bytes() > ipc::kInlineBytes) return false;
+    run.sequence_offset[which] = entry.sequence_offset;
+    offset += entry.whole_bytes();
+  }
+  if (!core_.windows.mark_run(link.node, run.header.id, {run.sequence_offset.data(), count}))
+    return false;
+  for (std::uint32_t which = 0; which < count; ++which) core_.ins.reserve();
+  in_use_[run.service] += count;
+  core_.counters.received += count;
+  if (run.header.level == Level::kAccepted)
+    link.session->settle_run(run.number, run.open, Ending::kDone, Reason::kNone);
+  const MessageId first = run.header.id;
+  const std::array<std::uint32_t, wire::kMaxRunMessages> offsets = run.sequence_offset;
+  core_.groups->enqueue_run(at);
+  if (held_.empty()) return true;
+  for (std::uint32_t which = 0; which < count; ++which) {
+    MessageId id = first;
+    id.sequence += offsets[which];
+    wake_waiters(id);
+  }
+  return true;
+}
+
+/// has_room() for so many at once; where only some would fit, they come in one by one.
+bool Inbound::has_room_for(std::uint16_t service, std::uint32_t count) const {
+  const std::uint32_t all = core_.ins.capacity();
+  const std::uint32_t kept = all / 8 + all / kFirstShare;
+  const std::uint32_t free = core_.ins.free_count();
+  return free > all / 2 && free > kept + count && in_use_[service] + count < free - kept;
+}
+
+void Inbound::make_record(std::uint32_t at, std::uint32_t which, const wire::RunEntry& entry) {
+  InRun& run = core_.in_runs[at];
+  const Link& link = core_.links[run.link_index];
+  const std::uint32_t in = core_.ins.take_reserved();
+  run.ins[which] = in;
+  InMessage& message = core_.ins[in];
+  message.settled = run.header.level == Level::kAccepted;
+  message.order_none = (run.header.flags & wire::kOrderNone) != 0;
+  message.service = run.service;
+  message.link_index = run.link_index;
+  message.link_epoch = run.link_epoch;
+  message.number = run.number;
+  message.run = at;
+  message.run_index = which;
+  message.origin_node = link.node;
+  message.origin_worker = static_cast<std::uint16_t>(link.remote_worker);
+  message.domain = core_.groups->domain(run.service);
+  message.key_bytes = entry.key_bytes;
+  wire::MessageHeader& header = message.header;
+  header.id = run.header.id;
+  header.id.sequence += entry.sequence_offset;
+  header.hash = entry.hash;
+  header.epoch = run.header.epoch;
+  header.payload_bytes = entry.payload_bytes;
+  header.flags = run.header.flags;
+  header.level = run.header.level;
+  std::memcpy(message.bytes.data(), entry.bytes, entry.used_bytes());
+  message.identity_key = core_.identity_key(header.id);
+  core_.in_by_identity.put(message.identity_key, in);
+}
+
+void Inbound::finish_in_run(std::uint32_t at, std::uint32_t mask) {
+  InRun& run = core_.in_runs[at];
+  const Link& link = core_.links[run.link_index];
+  core_.windows.mark_run_done(link.node, run.header.id,
+                              {run.sequence_offset.data(), run.header.count}, mask);
+  // The session is there as long as the run is whole.
+  if (run.header.level == Level::kProcessed)
+    link.session->settle_run(run.number, mask, Ending::kDone, Reason::kNone);
+  link.session->release_run(run.number, mask);
+  const auto count = static_cast<std::uint32_t>(std::popcount(mask));
+  for (std::uint32_t left = count; left != 0; --left) core_.ins.give_up_reserved();
+  in_use_[run.service] -= count;
+  core_.came_back_since_full += count;
+  run.open &= ~mask;
+  give_run_back(at);
+}
+
+void Inbound::give_run_back(std::uint32_t at) {
+  InRun& run = core_.in_runs[at];
+  if (run.open != 0 || run.with_program != 0) return;
+  run.state = InRun::State::kFree;
+  core_.in_runs.give_back(at);
+}
+
+/// Its messages go on as if each had come by itself, unless it may go through whole.
 void Inbound::admit_run(std::uint32_t at) {
+  if (take_whole(at)) return;
   InRun& run = core_.in_runs[at];
   run.state = InRun::State::kApart;
   const std::uint32_t generation = run.generation;
@@ -150,6 +253,7 @@ void Inbound::on_run_withdrawn(std::uint32_t link_index, const transport::Event&
       run.called_back |= std::uint32_t{1} << which;  // told in its turn
       continue;
     }
+    if (run.state == InRun::State::kWhole) core_.groups->runs_apart(run.service);
     const std::uint32_t in = run.ins[which];
     if (in == kNone) continue;
     const InMessage& message = core_.ins[in];
@@ -182,10 +286,7 @@ void Inbound::leave_run(std::uint32_t at, std::uint32_t which) {
   if (link.session_epoch == run.link_epoch && link.session != nullptr)
     link.session->release_run(run.number, bit);
   run.open &= ~bit;
-  run.ins[which] = kNone;
-  if (run.open != 0) return;
-  run.state = InRun::State::kFree;
-  core_.in_runs.give_back(at);
+  give_run_back(at);
 }
 
 }  // namespace ringwire::worker

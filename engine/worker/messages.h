@@ -129,8 +129,9 @@ struct InMessage {
   std::uint32_t link_index = kNone;
   std::uint32_t link_epoch = 0;  ///< of the link's session; an older one is gone
   transport::MessageNumber number{};
-  std::uint32_t run = kNone;    ///< it came in this InRun, ...
-  std::uint32_t run_index = 0;  ///< ... as the one of this index
+  std::uint32_t run = kNone;        ///< it came in this InRun, ...
+  std::uint32_t run_index = 0;      ///< ... as the one of this index
+  std::uint32_t token_run = kNone;  ///< its program knows it by a token of this run
   std::uint32_t origin_node = 0;
   std::uint16_t origin_worker = 0;
   ChannelIndex channel = kNone;  ///< kDelivered, kBacklog: where; kAtConsumer: the consumer's

@@ -62,24 +62,54 @@ struct OutRun {
 };
 
 struct InRun {
-  enum class State : std::uint8_t { kFree, kHeld, kApart };
+  enum class State : std::uint8_t {
+    kFree,
+    kHeld,   ///< waits for the run that it names
+    kWhole,  ///< in its group: its messages have no InMessages, only the right to them
+    kApart,  ///< they have
+  };
 
   std::uint32_t generation = 0;
-  ListLink link;  ///< kHeld: in the order of their arrival
+  ListLink link;        ///< kHeld: in the order of their arrival
+  ListLink group_link;  ///< kWhole: likewise, in their group
   State state = State::kFree;
   std::uint32_t link_index = kNone;
   std::uint32_t link_epoch = 0;
   transport::MessageNumber number{};
   wire::RunHeader header;  ///< but for the service
   std::uint16_t service = 0;
-  std::uint32_t open = 0;         ///< bit per message that is still here
-  std::uint32_t called_back = 0;  ///< kHeld: those that their sender withdrew
+  std::uint32_t open = 0;          ///< bit per message that is still here
+  std::uint32_t called_back = 0;   ///< kHeld: those that their sender withdrew
+  std::uint32_t with_program = 0;  ///< those that a program can release by the run's token
+  std::uint32_t released = 0;      ///< kWhole: those whose release is still to be told
+  std::uint32_t given = 0;         ///< kWhole: so many were handed out ...
+  std::uint32_t given_bytes = 0;   ///< ... which are so many bytes
+  std::uint32_t consumer = kNone;
+  ChannelIndex channel = kNone;
+  std::uint64_t arrival = 0;  ///< the first message's
   std::uint32_t bytes_used = 0;
-  std::array<std::uint32_t, wire::kMaxRunMessages> ins;  ///< kApart: by message
+  std::array<std::uint32_t, wire::kMaxRunMessages> ins;  ///< kWhole, kApart: by message
+  std::array<std::uint32_t, wire::kMaxRunMessages> sequence_offset;
   std::array<std::byte, kRunBytes> bytes;
 
   void reset();
 };
+
+/// Tokens of messages of a run have this bit in the half that is an InMessage's index else.
+inline constexpr std::uint32_t kRunToken = 1U << 30;
+static_assert((kRunToken & kShortBit) == 0);
+[[nodiscard]] inline std::uint64_t run_token(std::uint32_t generation, std::uint32_t run,
+                                             std::uint32_t index) {
+  return std::uint64_t{generation} << 32 | kRunToken | (run * wire::kMaxRunMessages + index);
+}
+
+[[nodiscard]] inline bool is_run_token(std::uint64_t token) {
+  return (static_cast<std::uint32_t>(token) & (kRunToken | kShortBit)) == kRunToken;
+}
+/// Of the low half of such a token.
+[[nodiscard]] inline std::uint32_t run_of_token(std::uint32_t low) {
+  return (low & ~kRunToken) / wire::kMaxRunMessages;
+}
 
 /// What stands in OutMessage::flight of a message of a run that was taken apart.
 inline constexpr std::uint32_t kRunFlight = 1U << 31;

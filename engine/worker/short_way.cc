@@ -92,7 +92,9 @@ bool ShortWay::behind_elder(const Channel& channel, ChannelIndex index,
 std::uint32_t ShortWay::consumer_for(const ipc::Submission& submission) const {
   Groups& groups = *core_.groups;
   Groups::Group& group = groups.groups_[submission.service];
-  if (group.consumers.empty() || (!group.queued.empty() && !RW_MUTANT(135))) return kNone;
+  if (group.consumers.empty() || groups.runs_wait(submission.service) ||
+      (!group.queued.empty() && !RW_MUTANT(135)))
+    return kNone;
   if (group.consumers.size() == 1) {
     const std::uint32_t at = group.consumers.front();
     const Groups::Consumer& consumer = groups.consumers_[at];

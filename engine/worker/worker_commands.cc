@@ -149,8 +149,8 @@ void Worker::State::operator()(TakeSnapshot& command) {
     if (channel.ipc == nullptr || snapshot.channels.size() == snapshot.channels.capacity())
       continue;
     snapshot.channels.push_back({index, channel.open_count(),
-                                 channel.held.count() + channel.shorts_held, channel.submitted,
-                                 channel.delivered, !channel.active});
+                                 channel.held.count() + channel.shorts_held + channel.held_of_runs,
+                                 channel.submitted, channel.delivered, !channel.active});
   }
   groups.fill(snapshot.groups);
   core.outbox.tell(SnapshotTaken{std::move(command.snapshot)});

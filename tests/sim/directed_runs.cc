@@ -85,6 +85,79 @@ WorldOptions of_lost_sessions() {
   return options;
 }
 
+/// One consumer, so that they go through whole; and it dies, hands back, is stopped, goes away.
+WorldOptions go_through_whole() {
+  WorldOptions options = runs();
+  options.consumers = 1;
+  options.keys = 3;
+  options.messages = 3'000;
+  options.pause_ns = 60 * kMicrosecondNs;
+  options.work_ns = 200 * kMicrosecondNs;
+  options.accepted_chance = 0.02;
+  options.retry_chance = 0.01;
+  options.refuse_chance = 0.005;
+  for (std::int64_t at = 0; at < 12; ++at) {
+    options.faults.push_back({FaultKind::kProgramCrash, (5 + 40 * at) * kMs, 5 * kMs,
+                              static_cast<std::uint32_t>(at % 2), 0, 0});
+    options.faults.push_back({FaultKind::kAway, (25 + 40 * at) * kMs, 5 * kMs,
+                              static_cast<std::uint32_t>(at % 2), 0, 0});
+  }
+  options.faults.push_back({FaultKind::kLoss, 0, 500 * kMs, 0, 0, 0.02});
+  options.safety_ns = 500 * kMs;
+  return options;
+}
+
+/// More than the only consumer may have at once: the rest of a run waits, and others come.
+WorldOptions wait_for_a_consumer() {
+  WorldOptions options = go_through_whole();
+  options.servers = 1;
+  options.message_slots = 4'096;
+  options.window = 300;
+  options.pause_ns = 0;
+  options.accepted_chance = 0;
+  options.large_chance = 0.01;
+  options.call_chance = 0.005;
+  options.cancel_chance = 0.003;
+  options.work_ns = 5 * kMs;
+  for (FaultEvent& fault : options.faults) fault.a = 0;
+  return options;
+}
+
+/// Two consumers, one of which leaves with messages in hand while the other is alone then.
+WorldOptions one_leaves_with_some() {
+  WorldOptions options = go_through_whole();
+  options.servers = 1;
+  options.consumers = 2;
+  options.keys = 2;
+  options.window = 8;
+  options.messages = 1'200;
+  options.pause_ns = kMs;
+  options.work_ns = 3 * kMs;
+  options.faults.clear();
+  for (std::int64_t at = 0; at < 60; ++at) {
+    options.faults.push_back(
+        {FaultKind::kProgramCrash, (3 + 12 * at) * kMs, kMs + 50 * kMicrosecondNs, 0, 0, 0});
+    options.faults.push_back({FaultKind::kAway, (4 + 12 * at) * kMs, 5 * kMs, 0, 0, 0});
+  }
+  options.safety_ns = 900 * kMs;
+  return options;
+}
+
+/// Sessions end while programs have what came in runs: second attempts meet the first.
+WorldOptions come_twice() {
+  WorldOptions options = runs();
+  options.servers = 1;
+  options.consumers = 1;
+  options.work_ns = 20 * kMs;
+  options.window = 100;
+  options.messages = 2'000;
+  for (std::int64_t at = 0; at < 12; ++at)
+    options.faults.push_back({FaultKind::kControlReset, (10 + 60 * at) * kMs, 5 * kMs, 0,
+                              static_cast<std::uint32_t>(1 + at % 3), 0});
+  options.safety_ns = 800 * kMs;
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> run_worlds() {
@@ -93,6 +166,10 @@ std::vector<Directed> run_worlds() {
       {"runs_are_turned_away", "and come again one by one", are_turned_away()},
       {"runs_among_all_kinds", "of messages of the same keys", among_all_kinds()},
       {"runs_of_lost_sessions", "go elsewhere", of_lost_sessions()},
+      {"runs_go_through_whole", "to a consumer that comes and goes", go_through_whole()},
+      {"runs_wait_for_a_consumer", "and others behind them", wait_for_a_consumer()},
+      {"runs_after_one_that_leaves", "and still holds messages", one_leaves_with_some()},
+      {"runs_come_twice", "when sessions end", come_twice()},
   };
 }
 

@@ -164,6 +164,9 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {153, "run_deadline_missed", "the deadlines of messages of a run never come"},
     {154, "run_does_not_wait", "a run is handed out before the one that it names"},
     {155, "ended_runs_go_on", "runs are handed out past a message of them that will come again"},
+    {156, "runs_past_who_left", "runs go through while a consumer that left holds messages"},
+    {157, "run_overtaken", "what comes by itself goes past what waits of a run"},
+    {158, "run_hides_its_messages", "a second attempt of a message of a run is a new message"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
 
