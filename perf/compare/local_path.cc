@@ -5,20 +5,25 @@
 //   local-path batch  one thread passes 64-byte entries to another in batches of 32
 //   local-path hop    one thread sends to a service that it serves itself: program, worker, program
 //   local-path flow   the same with many under way: messages received per second
-//   local-path attach a program attaches, opens a channel, and leaves
-//   local-path copy   copies of --size bytes within 2 MiB and within 16 MiB
-//   options: --socket PATH (of the engine), --duration SECONDS, --cores PROGRAM,OTHER (pins; OTHER
+//   local-path stream one program sends to another, which releases: as zmq-floor's, nothing is
+//   checked local-path attach a program attaches, opens a channel, and leaves local-path copy
+//   copies of --size bytes within 2 MiB and within 16 MiB options: --socket PATH (of the engine),
+//   --duration SECONDS, --cores PROGRAM,OTHER (pins; OTHER
 //            is the second thread of pair and batch), --size BYTES, --level
 //            none|accepted|processed,
-//            --window N (flow: messages under way at most), --key one|many, --batch yes|no
+//            --window N (flow, stream: messages under way at most), --key one|many, --batch yes|no
 //
 // Prints one JSON object: latency percentiles in ns per round trip, or items (bytes) per second.
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -232,32 +237,35 @@ void copy(const Options& options) {
 /// One thread's channel that serves a service of its own.
 class Program {
  public:
-  explicit Program(const Options& options) {
+  explicit Program(const Options& options, bool serves = true) {
     auto client_options = RW_OPTIONS(rw_client_options);
     client_options.socket = options.socket.empty() ? nullptr : options.socket.c_str();
     expect(rw_client_open(&client_options, &client_), "attach");
     auto channel_options = RW_OPTIONS(rw_channel_options);
     channel_options.batch = options.batch ? 1 : 0;
     expect(rw_channel_open(client_, &channel_options, &channel_), "channel");
+    send_.level = options.level;
+    if (!serves) return;
     auto serve = RW_OPTIONS(rw_serve_options);
     serve.service = "local-path";
     serve.prefetch = kEntries;
     expect(rw_serve(channel_, &serve), "serve");
-    send_.level = options.level;
   }
   ~Program() { rw_client_close(client_); }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  void send(std::uint64_t hash, const void* data, std::size_t bytes) {
+  rw_ticket send(std::uint64_t hash, const void* data, std::size_t bytes) {
     rw_target target = rw_target_hash(hash);
     target.service = "local-path";
-    expect(rw_send(channel_, &target, data, bytes, &send_, nullptr), "send");
+    rw_ticket ticket = 0;
+    expect(rw_send(channel_, &target, data, bytes, &send_, &ticket), "send");
+    return ticket;
   }
-  /// Up to `max` messages that are there now; each is looked at and released. Their number.
-  std::size_t take(std::size_t bytes, int max) {
+  /// Up to `max` messages; each is looked at and released. Their number. Waits for the first.
+  std::size_t take(std::size_t bytes, int max, std::int64_t timeout_ns = 0) {
     rw_message* messages[kBatch];
-    const int count = rw_receive_many(channel_, 0, messages, max);
+    const int count = rw_receive_many(channel_, timeout_ns, messages, max);
     if (count == RW_EAGAIN) return 0;
     expect(count, "receive");
     for (int at = 0; at < count; ++at) {
@@ -266,13 +274,26 @@ class Program {
     }
     return static_cast<std::size_t>(count);
   }
-  /// Outcomes that are there now.
-  void clear_outcomes() {
+  /// Outcomes that are there now. Their number.
+  std::uint64_t clear_outcomes() {
     rw_outcome outcomes[64];
+    std::uint64_t ended = 0;
     int count = 0;
-    while ((count = rw_poll(channel_, outcomes, 64)) > 0)
+    while ((count = rw_poll(channel_, outcomes, 64)) > 0) {
       for (int at = 0; at < count; ++at)
         if (outcomes[at].ending != RW_ENDING_DONE) fail(rw_reason_name(outcomes[at].reason));
+      ended += static_cast<std::uint64_t>(count);
+    }
+    return ended;
+  }
+  /// Until this one has its outcome, which counts as cleared. Their number.
+  std::uint64_t wait_for(rw_ticket ticket) {
+    rw_outcome outcome;
+    const int error = rw_wait(channel_, ticket, RW_WAIT_FOREVER, &outcome);
+    if (error == RW_ESTALE) return 0;  // it was cleared before
+    expect(error, "wait");
+    if (outcome.ending != RW_ENDING_DONE) fail(rw_reason_name(outcome.reason));
+    return 1;
   }
 
  private:
@@ -334,6 +355,48 @@ void flow(const Options& options) {
   while (received < sent) received += program.take(payload.size(), kBatch);
 }
 
+[[noreturn]] void receive_for_ever(const Options& options, int ready) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  pin(options.other_core);
+  Program program(options);
+  if (write(ready, "r", 1) != 1) fail("nobody to tell");
+  for (;;) program.take(options.bytes, kBatch, RW_WAIT_FOREVER);
+}
+
+void stream(const Options& options) {
+  int ready[2];
+  if (pipe(ready) != 0) fail("no pipe");
+  const pid_t reader = fork();
+  if (reader == 0) receive_for_ever(options, ready[1]);
+  close(ready[1]);
+  char byte = 0;
+  if (read(ready[0], &byte, 1) != 1) fail("the receiver ended");
+  Program program(options, false);
+  const std::vector<std::byte> payload(options.bytes, std::byte{7});
+  std::vector<rw_ticket> tickets(options.window);
+  std::uint64_t sent = 0;
+  std::uint64_t ended = 0;
+  const auto begin = Clock::now();
+  const auto end = begin + nanoseconds(options.seconds);
+  Clock::time_point now;
+  do {
+    for (std::size_t count = 0; count < 2 * kBatch && sent - ended < options.window; ++count) {
+      tickets[sent % options.window] =
+          program.send(options.many_keys ? sent : 1, payload.data(), payload.size());
+      ++sent;
+    }
+    ended += program.clear_outcomes();
+    // Until the older half is through: one wake-up for many.
+    if (sent - ended >= options.window)
+      ended += program.wait_for(tickets[(sent - options.window / 2) % options.window]);
+    now = Clock::now();
+  } while (now < end);
+  print_rate(options, static_cast<double>(ended),
+             std::chrono::duration<double>(now - begin).count());
+  kill(reader, SIGKILL);
+  waitpid(reader, nullptr, 0);
+}
+
 bool read_option(Options& options, std::string_view name, const char* value) {
   if (name == "--socket") {
     options.socket = value;
@@ -372,16 +435,16 @@ int main(int count, char** words) {
   constexpr struct {
     const char* name;
     void (*run)(const Options&);
-  } kModes[] = {{"pair", pair}, {"batch", batch},   {"hop", hop},
-                {"flow", flow}, {"attach", attach}, {"copy", copy}};
+  } kModes[] = {{"pair", pair},     {"batch", batch},   {"hop", hop},  {"flow", flow},
+                {"stream", stream}, {"attach", attach}, {"copy", copy}};
   const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
                                   [&](const auto& known) { return options.mode == known.name; });
   if (!good || mode == std::end(kModes)) {
-    std::fprintf(
-        stderr,
-        "usage: local-path pair|batch|hop|flow|attach|copy [--socket PATH] [--duration SECONDS] "
-        "[--cores PROGRAM,OTHER] [--size BYTES] [--level LEVEL] [--window N] "
-        "[--key one|many] [--batch yes|no]\n");
+    std::fprintf(stderr,
+                 "usage: local-path pair|batch|hop|flow|stream|attach|copy [--socket PATH] "
+                 "[--duration SECONDS] "
+                 "[--cores PROGRAM,OTHER] [--size BYTES] [--level LEVEL] [--window N] "
+                 "[--key one|many] [--batch yes|no]\n");
     return 2;
   }
   pin(options.program_core);
