@@ -64,6 +64,8 @@ class OutcomeBook {
   void keep(const EndedSend& ended);
   /// Take the outcome of one send. False: not ended, forgotten or taken.
   bool take(std::uint64_t sequence, EndedSend& ended);
+  /// Perhaps one is kept.
+  [[nodiscard]] bool any_kept() const { return any_order(); }
   /// Take the oldest kept outcome.
   bool take_oldest(EndedSend& ended);
 

@@ -93,6 +93,12 @@ class ProgramChannel {
   void pump_replay();
   [[nodiscard]] bool replaying() const { return replay_next_ != replay_end_; }
   void look_for_death();
+  /// Nothing has come, and nothing else is to be done: what most polls find. Every now and then it
+  /// does not say so, for what a whole look finds besides.
+  [[nodiscard]] bool idle() {
+    return epoll_ < 0 && !replaying() && (++idle_polls_ % kIdlePolls) != 0 &&
+           !side_->link->dead() && !side_->queues->delivery_waits();
+  }
 
   // program_send.cc
   int draft(const rw_target& target, const rw_send_options& options, std::uint16_t flags,
@@ -151,6 +157,8 @@ class ProgramChannel {
   std::uint64_t replay_next_ = 0;  // [next, end) is still to be submitted again
   std::uint64_t replay_end_ = 0;
   TimeNs lost_at_ = 0;  // when the engine was found dead; 0 = it lives
+  static constexpr std::uint32_t kIdlePolls = 16;
+  std::uint32_t idle_polls_ = 0;
   std::uint32_t empty_polls_ = 0;
   std::uint32_t sends_since_drain_ = 0;
 

@@ -76,6 +76,7 @@ int ProgramChannel::receive(std::int64_t timeout_ns, rw_message** messages, int 
   // Also when messages are here already: what was done before need not wait until these are.
   if (side_->queues != nullptr) side_->queues->flush();
   if (const int count = take_messages(messages, max); count > 0) return count;
+  if (timeout_ns == 0 && idle()) return fail_plainly(RW_EAGAIN, "no message waits");
   for (;;) {
     if (timeout_ns > 0 && deadline == 0) {
       const TimeNs now = monotonic_ns();

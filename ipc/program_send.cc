@@ -134,7 +134,7 @@ int ProgramChannel::draft(const rw_target& target, const rw_send_options& option
 
 int ProgramChannel::resolve_service(const char* service, Draft& draft) {
   // Programs send to one service many times in a row.
-  if (last_service_.side == side_count_ && last_service_.text == service) {
+  if (last_service_.side == side_count_ && std::strcmp(last_service_.text.c_str(), service) == 0) {
     draft.service = last_service_.name;
     draft.service_handle = last_service_.handle;
     return RW_OK;
@@ -422,6 +422,8 @@ int ProgramChannel::wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* 
 
 int ProgramChannel::poll(rw_outcome* outcomes, int max) {
   book_.forget_shown_targets();
+  if (side_->queues != nullptr) side_->queues->flush();
+  if (!book_.any_kept() && idle()) return 0;
   for (;;) {
     const int error = attached(0);
     std::size_t drained = 0;

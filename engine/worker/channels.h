@@ -38,6 +38,8 @@ class Channels {
   void note_delivery(ChannelIndex index);
   /// The same of the next message of a run that is whole.
   bool deliver_of_run(ChannelIndex index, std::uint32_t run);
+  /// Make what was filled visible now.
+  void show(Channel& channel);
   /// A reply or direct message for a channel, now or when there is room.
   void push_direct(ChannelIndex index, std::uint32_t in);
 
@@ -56,7 +58,6 @@ class Channels {
   [[nodiscard]] bool waits_for_others(const Channel& channel) const;
   void finish_removal(ChannelIndex index);
   [[nodiscard]] std::uint32_t find_released(std::uint64_t token) const;
-  void show(Channel& channel);
 
   Core& core_;
   std::vector<ChannelIndex> blocked_;  ///< parked by park_all() although something waits for them

@@ -1,6 +1,6 @@
-// The seal of an origin token: SipHash-2-4 (Aumasson and Bernstein 2012) of its other bytes under a
-// secret of this engine, so that a program can answer only what it was given. Pure; hot; one
-// thread.
+// The seal of an origin token: SipHash-1-3 (Aumasson and Bernstein 2012, section 2: SipHash-c-d) of
+// its other bytes under a secret of this engine that lives as long as it does, so that a program
+// can answer only what it was given. Pure; hot; one thread.
 #pragma once
 
 #include <bit>
@@ -35,7 +35,7 @@ class OriginSeal {
     sip.absorb(token.sequence);
     sip.absorb(std::uint64_t{sizeof channel + sizeof token.sequence} << 56);  // the length is last
     sip.v2 ^= 0xff;
-    for (int count = 0; count < 4; ++count) sip.round();
+    for (int count = 0; count < 3; ++count) sip.round();
     return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
   }
 
@@ -67,7 +67,6 @@ class OriginSeal {
     }
     void absorb(std::uint64_t word) {
       v3 ^= word;
-      round();
       round();
       v0 ^= word;
     }

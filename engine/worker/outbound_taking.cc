@@ -53,6 +53,7 @@ bool Outbound::take(ChannelIndex index) {
     }
   }
   if (any) channel.ipc->publish_submissions();
+  core_.short_way->show_last();
   if (channel.ipc->violated()) core_.channels_part->violate(index);
   return any;
 }

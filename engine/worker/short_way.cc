@@ -242,6 +242,13 @@ void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
   std::memcpy(entry->inline_bytes, core_.short_bodies[at].bytes.data(),
               message.key_bytes + std::size_t{message.payload_bytes});
   core_.channels_part->note_delivery(taker.channel);
+  last_taker_ = channel.unshown == 0 ? kNone : taker.channel;
+}
+
+void ShortWay::show_last() {
+  if (last_taker_ == kNone) return;
+  core_.channels_part->show(core_.channels[last_taker_]);
+  last_taker_ = kNone;
 }
 
 // ---- ends ---------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ class ShortWay {
   void hand_out(std::uint32_t at, std::uint32_t consumer);
   /// True when the release was of a message that is still on the short way, and done with it.
   bool release(ChannelIndex index, const ipc::Release& release);
+  /// Who got the last of those just taken begins with it while the turn goes on.
+  void show_last();
   /// Tell what found no room before.
   void report(ChannelIndex index);
 
@@ -72,6 +74,7 @@ class ShortWay {
   Core& core_;
   std::vector<std::uint64_t> ours_;  ///< bit s: the messages of slot s are for this worker
   std::vector<std::uint32_t> scratch_;
+  ChannelIndex last_taker_ = kNone;  ///< that has some which are not shown
 };
 
 }  // namespace ringwire::worker
