@@ -1,8 +1,8 @@
 // One thread's door to its engine: sends, outcomes, calls, receiving, releasing, and coming back
 // after an engine's death. Composition of the queues, the book, the transmit pool and the maps; its
-// code lies in three files: program_channel (attaching, waiting, draining), program_send,
-// program_receive. One thread at a time. Waits are bounded by the caller; all else is bounded by
-// the limits named here and in the parts.
+// code lies in four files: program_channel (attaching, waiting, draining), program_send,
+// program_outcomes, program_receive. One thread at a time. Waits are bounded by the caller; all
+// else is bounded by the limits named here and in the parts.
 #pragma once
 
 #include <cstdint>
@@ -101,6 +101,8 @@ class ProgramChannel {
   }
 
   // program_send.cc
+  bool send_plainly(const rw_target& target, const void* data, std::size_t bytes,
+                    const rw_send_options& options, std::uint16_t flags, rw_ticket* ticket);
   int draft(const rw_target& target, const rw_send_options& options, std::uint16_t flags,
             std::uint8_t default_level, Draft& draft);
   int place(Draft& draft, const void* data, std::size_t bytes, TimeNs deadline);

@@ -1,7 +1,8 @@
-// Sends, loans, outcomes and calls of a channel (program_channel.h).
+// Sends and loans of a channel (program_channel.h).
 #include <algorithm>
 #include <cstring>
 
+#include "ipc/deadline.h"
 #include "ipc/last_error.h"
 #include "ipc/program_channel.h"
 
@@ -17,13 +18,6 @@ constexpr std::uint32_t kSendsPerDrain = 16;
 
 std::uint64_t loan_headroom(std::uint64_t bytes) {
   return bytes >= kLoanHeadroomFromBytes ? kLoanHeadroomBytes : 0;
-}
-
-TimeNs deadline_of(std::int64_t timeout_ns) {
-  if (timeout_ns < 0) return kNeverNs;
-  if (timeout_ns == 0) return 0;
-  const TimeNs now = monotonic_ns();
-  return timeout_ns > kNeverNs - now ? kNeverNs : now + timeout_ns;
 }
 
 // wait_ns of the send options: 0 = for ever, negative = not at all.
@@ -61,7 +55,7 @@ struct ProgramChannel::Draft {
   }
   // Field by field and from here both times: what was just stored by the field cannot be read in
   // larger pieces before it has left the store buffer.
-  void write(Submission& to, std::uint64_t sequence) const {
+  [[gnu::always_inline]] void write(Submission& to, std::uint64_t sequence) const {
     to.sequence = sequence;
     to.hash = hash;
     to.payload_bytes = payload_bytes;
@@ -256,8 +250,60 @@ int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {
   return RW_OK;
 }
 
+// The usual send, when nothing keeps it back: a small payload for a key or anybody, no deadline,
+// room in the queue. The same as send(), without what it would ask in vain. False: nothing was
+// done.
+bool ProgramChannel::send_plainly(const rw_target& target, const void* data, std::size_t bytes,
+                                  const rw_send_options& options, std::uint16_t flags,
+                                  rw_ticket* ticket) {
+  const bool simple = (target.kind == static_cast<std::uint32_t>(TargetKind::kKey) ||
+                       target.kind == static_cast<std::uint32_t>(TargetKind::kRandom)) &&
+                      target.exclude_self == 0 && target.key_bytes <= kInlineBytes &&
+                      bytes <= kInlineBytes - target.key_bytes &&
+                      (target.key_bytes == 0 || target.key != nullptr) &&
+                      options.level <= RW_LEVEL_PROCESSED && options.require <= RW_REQUIRE_ONE &&
+                      options.order <= RW_ORDER_NONE && options.priority <= 255 &&
+                      options.timeout_ns == 0 && options.share == 0;
+  if (!simple || side_->link->dead() || replaying() || book_.full()) return false;
+  auto& submissions = side_->queues->submissions();
+  if (submissions.room() == 0 || sends_since_drain_ + 1 >= kSendsPerDrain) return false;
+  Draft made;
+  if (target.service != nullptr && target.service[0] != '\0') {
+    if (last_service_.side != side_count_ ||
+        std::strcmp(last_service_.text.c_str(), target.service) != 0)
+      return false;
+    made.service = last_service_.name;
+    made.service_handle = last_service_.handle;
+  }
+  ++sends_since_drain_;
+  made.hash = target.hash;
+  made.payload_bytes = bytes;
+  made.key_bytes = static_cast<std::uint16_t>(target.key_bytes);
+  made.key = target.key;
+  made.inline_payload = bytes == 0 ? nullptr : data;
+  made.target = static_cast<std::uint8_t>(target.kind);
+  made.level = options.level == RW_LEVEL_DEFAULT
+                   ? static_cast<std::uint8_t>(Level::kProcessed)
+                   : static_cast<std::uint8_t>(options.level - RW_LEVEL_NONE);
+  made.require = static_cast<std::uint8_t>(options.require);
+  made.priority = static_cast<std::uint8_t>(options.priority);
+  made.flags = flags;
+  if (options.order == RW_ORDER_NONE) made.flags |= kSubmitOrderNone;
+  if (options.no_wait != 0) made.flags |= kSubmitNoWait;
+  const std::uint64_t sequence = book_.next_sequence();
+  Outstanding& entry = book_.add(OutcomeBook::Payload::kInline);
+  made.write(entry.submission, sequence);
+  entry.service = made.service;
+  entry.node = 0;
+  made.write(*submissions.claim(), sequence);
+  side_->queues->publish_submissions();
+  if (ticket != nullptr) *ticket = sequence;
+  return true;
+}
+
 int ProgramChannel::send(const rw_target& target, const void* data, std::size_t bytes,
                          const rw_send_options& options, std::uint16_t flags, rw_ticket* ticket) {
+  if (send_plainly(target, data, bytes, options, flags, ticket)) return RW_OK;
   const TimeNs deadline = room_deadline(options);
   if (const int error = attached(deadline); error != RW_OK) return error;
   Draft made;
@@ -360,176 +406,6 @@ int ProgramChannel::send_loan(const rw_target& target, rw_loan_t& loan,
   if (copies) transmit_.give_back(*side_->link, extent);
   loan = {};
   return RW_OK;
-}
-
-// ---- outcomes -----------------------------------------------------------------------------------
-
-// The send has ended: its memory is free again, unless a program still reads it.
-void ProgramChannel::finish(std::uint64_t sequence, Memory memory) {
-  const Extent extent = book_.extent(sequence);
-  book_.remove(sequence);
-  if (!extent.empty() && memory == Memory::kFree) transmit_.give_back(*side_->link, extent);
-}
-
-void ProgramChannel::keep_lent(std::uint64_t sequence) {
-  const Extent extent = book_.extent(sequence);
-  if (!extent.empty()) lent_.emplace(sequence, extent);
-}
-
-void ProgramChannel::free_lent(std::uint64_t sequence) {
-  const auto found = lent_.find(sequence);
-  if (found == lent_.end()) return;
-  const Extent extent = found->second;
-  lent_.erase(found);
-  transmit_.give_back(*side_->link, extent);
-}
-
-void ProgramChannel::describe(const EndedSend& ended, rw_outcome& outcome) {
-  outcome = {};
-  outcome.ticket = ended.sequence;
-  outcome.ending = ended.ending;
-  outcome.reason = ended.reason;
-  outcome.level = ended.level + std::uint32_t{RW_LEVEL_NONE};
-  outcome.attempts = ended.attempts;
-  const std::string& node = names_.text(ended.node);
-  std::memcpy(outcome.node, node.c_str(), std::min(node.size() + 1, sizeof outcome.node));
-}
-
-int ProgramChannel::wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* outcome) {
-  const TimeNs deadline = deadline_of(timeout_ns);
-  book_.forget_shown_targets();
-  for (;;) {
-    EndedSend ended;
-    if (book_.take(ticket, ended)) {
-      if (outcome != nullptr) describe(ended, *outcome);
-      return RW_OK;
-    }
-    if (book_.find(ticket) == nullptr) return fail(RW_ESTALE, "no such ticket is outstanding");
-    if (const int error = attached(deadline); error != RW_OK) return error;
-    pump_replay();
-    if (drain(*side_) > 0) continue;
-    look_for_death();
-    if (deadline == 0) {
-      if (arm_event()) continue;
-      return fail(RW_EAGAIN, "no outcome yet");
-    }
-    if (inbox_count_ >= kMaxInbox)
-      return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
-    if (const int error = pause(deadline, Want::kEntries, 0); error != RW_OK)
-      return fail(error, "no outcome within the time");
-  }
-}
-
-int ProgramChannel::poll(rw_outcome* outcomes, int max) {
-  book_.forget_shown_targets();
-  if (side_->queues != nullptr) side_->queues->flush();
-  if (!book_.any_kept() && idle()) return 0;
-  for (;;) {
-    const int error = attached(0);
-    std::size_t drained = 0;
-    if (error == RW_OK) {
-      pump_replay();
-      drained = drain(*side_);
-    }
-    int count = 0;
-    EndedSend ended;
-    while (count < max && book_.take_oldest(ended)) describe(ended, outcomes[count++]);
-    if (count > 0) return count;
-    if (error != RW_OK && error != RW_EAGAIN) return error;
-    if (drained > 0) continue;
-    if (error == RW_OK) look_for_death();
-    if (!arm_event()) return 0;
-    if (side_->link->dead()) return 0;
-  }
-}
-
-int ProgramChannel::flush() {
-  if (const int error = attached(0); error != RW_OK) return error;
-  side_->queues->flush();
-  return RW_OK;
-}
-
-int ProgramChannel::outcome_targets(rw_ticket ticket, rw_outcome* targets, int max) {
-  const std::vector<EndedSend>* kept = book_.targets(ticket);
-  if (kept == nullptr) return fail(RW_ESTALE, "no targets are kept of that ticket");
-  const int count = std::min(max, static_cast<int>(kept->size()));
-  for (int index = 0; index < count; ++index)
-    describe((*kept)[static_cast<std::size_t>(index)], targets[index]);
-  return count;
-}
-
-int ProgramChannel::cancel(rw_ticket ticket) {
-  if (book_.find(ticket) == nullptr) return fail(RW_ESTALE, "no such ticket is outstanding");
-  if (const int error = attached(kNeverNs); error != RW_OK) return error;
-  for (;;) {
-    pump_replay();
-    if (book_.find(ticket) == nullptr) return RW_OK;  // it has ended meanwhile
-    Submission* place = replaying() ? nullptr : side_->queues->submissions().claim();
-    if (place != nullptr) {
-      *place = {};
-      place->sequence = ticket;
-      place->flags = kSubmitCancel;
-      side_->queues->publish_submissions();
-      side_->queues->flush();
-      return RW_OK;
-    }
-    if (drain(*side_) > 0) continue;
-    if (inbox_count_ >= kMaxInbox)
-      return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
-    pause(kNeverNs, Want::kSubmissionRoom, 0);
-    if (const int error = attached(kNeverNs); error != RW_OK) return error;
-  }
-}
-
-int ProgramChannel::callable(const rw_target& target) {
-  const auto kind = static_cast<TargetKind>(target.kind);
-  if (kind != TargetKind::kBroadcast && kind != TargetKind::kReplicas) return RW_OK;
-  return fail(RW_EINVAL, "a call has one answer, so one target: not a broadcast or all replicas");
-}
-
-int ProgramChannel::call(const rw_target& target, const void* data, std::size_t bytes,
-                         const rw_send_options& options, rw_message** reply, rw_outcome* outcome) {
-  rw_ticket ticket = 0;
-  if (const int error = callable(target); error != RW_OK) return error;
-  if (const int error = send(target, data, bytes, options, kSubmitCall, &ticket); error != RW_OK)
-    return error;
-  call_ticket_ = ticket;
-  int result = RW_OK;
-  EndedSend ended;
-  for (;;) {
-    if (call_reply_ != nullptr || book_.take(ticket, ended)) break;
-    result = attached(kNeverNs);
-    if (result != RW_OK) break;
-    pump_replay();
-    if (drain(*side_) > 0) continue;
-    if (inbox_count_ >= kMaxInbox)
-      result = fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
-    if (result != RW_OK) break;
-    pause(kNeverNs, Want::kEntries, 0);
-  }
-  call_ticket_ = 0;
-  if (rw_message* answer = std::exchange(call_reply_, nullptr)) {
-    answer->live = true;
-    *reply = answer;
-    if (outcome != nullptr)
-      describe({.sequence = ticket,
-                .node = names_.intern(answer->origin_node),
-                .ending = RW_ENDING_DONE,
-                .reason = RW_REASON_NONE,
-                .level = static_cast<std::uint8_t>(Level::kProcessed),
-                .attempts =
-                    static_cast<std::uint8_t>(std::min<std::uint32_t>(answer->entry.attempt, 255))},
-               *outcome);
-    return RW_OK;
-  }
-  if (result != RW_OK) return result;
-  if (outcome != nullptr) describe(ended, *outcome);
-  if (ended.ending == RW_ENDING_FAILED)
-    return fail(RW_EFAILED, "the request failed: %s", rw_reason_name(ended.reason));
-  if (ended.ending == RW_ENDING_UNKNOWN)
-    return fail(RW_EUNKNOWN, "the request may have been handed out: %s",
-                rw_reason_name(ended.reason));
-  return fail(RW_ENOREPLY, "the request was processed without a reply");
 }
 
 }  // namespace ringwire::ipc
