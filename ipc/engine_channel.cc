@@ -176,7 +176,12 @@ bool EngineChannel::park(std::uint32_t worker) {
   const bool submitted = worker == home_worker_ && submissions_.waits_now() && !RW_MUTANT(118);
   const bool room_came = side.refused && side.deliveries.room_now();
   side.refused = side.refused && !room_came;
-  if (!submitted && !room_came && (!side.releases.waits_now() || RW_MUTANT(119))) return true;
+  const bool released = side.releases.waits_now() && !RW_MUTANT(119);
+  // The program rang for it, perhaps before: it will not ring again.
+  const bool broken = (worker == home_worker_ && submissions_.broken()) ||
+                      side.deliveries.broken() || side.releases.broken();
+  if (broken) violated_.set();
+  if (!submitted && !room_came && !released && !broken) return true;
   side.parked.disarm();
   return false;
 }

@@ -113,6 +113,12 @@ void Channels::violate(ChannelIndex index) {
   core_.outbox.tell(ChannelViolated{index});
 }
 
+/// What broke a rule of its queues stays awake until that was told: it does not ring again.
+bool Channels::park(Channel& channel) {
+  if (channel.ipc->violated() && !channel.violated) return false;
+  return channel.ipc->park(core_.config.index);
+}
+
 bool Channels::poll() {
   bool any = false;
   for (const ChannelIndex index : blocked_) touch(index);
@@ -142,7 +148,7 @@ bool Channels::poll() {
       }
     } else if (++channel.idle_turns > kTurnsUntilParked && !untold(channel) &&
                channel.backlog.empty() && !channel.has_stash && !channel.deliveries_dirty) {
-      if (channel.ipc->park(core_.config.index)) {
+      if (park(channel)) {
         channel.active = false;
         core_.active[at] = core_.active.back();
         core_.active.pop_back();
@@ -341,7 +347,7 @@ bool Channels::park_all() {
     // What waits for others' messages to end is looked at after a nap: else one program that is
     // gone, or has more to send than it may have, would keep the worker awake.
     if (waits_for_others(channel)) continue;
-    if (!channel.deliveries_dirty && channel.ipc->park(core_.config.index)) continue;
+    if (!channel.deliveries_dirty && park(channel)) continue;
     for (std::size_t undo = 0; undo <= at; ++undo)
       core_.channels[core_.active[undo]].ipc->unpark(core_.config.index);
     return false;

@@ -55,6 +55,7 @@ class Channels {
 
  private:
   bool take_releases(ChannelIndex index);
+  [[nodiscard]] bool park(Channel& channel);
   [[nodiscard]] bool waits_for_others(const Channel& channel) const;
   void finish_removal(ChannelIndex index);
   [[nodiscard]] std::uint32_t find_released(std::uint64_t token) const;

@@ -51,6 +51,8 @@ class LoneWorker {
     turn();
   }
 
+  /// As its thread does when nothing is to do.
+  bool falls_asleep() { return worker_.prepare_sleep(); }
   void command(Command item) { RW_CHECK(commands.try_push(item)); }
 
   void send(const Sent& sent) {
