@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/mutant.h"
+#include "engine/worker/delivery_entry.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
@@ -237,9 +238,6 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
   ++core_.counters.delivered;
   if (message.deliveries > 1) ++core_.counters.redelivered;
 
-  // Made here, and stored word by word: the entry's lines are on their way from the program's core,
-  // and a load from them would wait for that; and copied as a whole, the token would be read in
-  // other pieces than it was written in.
   const wire::MessageHeader& header = message.header;
   const ipc::OriginToken origin{
       .attachment_high = header.id.attachment.high,
@@ -255,32 +253,21 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
       .reserved2 = 0,
   };
   const bool inside = message.extent.empty();
-  entry->token = core_.delivery_token(in);
-  entry->hash = header.hash;
-  entry->payload_bytes = header.payload_bytes;
-  entry->payload_offset = inside ? 0 : message.extent.offset + message.key_room;
-  entry->ticket = call == kNone ? 0 : header.in_reply_to.sequence;
-  entry->extent_file = inside ? 0 : message.extent.file;
-  entry->attempt = header.attempt + message.deliveries - 1;
-  entry->key_bytes = message.key_bytes;
   const bool kept = call != kNone && core_.outs[call].lent != 0;
-  entry->flags =
-      static_cast<std::uint16_t>(flags_of(message) | (kept ? ipc::kDeliverMemoryKept : 0));
-  entry->service = message.service;
-  entry->kind = static_cast<std::uint8_t>(kind);
-  entry->count = 0;
-  entry->reserved = 0;
-  entry->origin.attachment_high = origin.attachment_high;
-  entry->origin.attachment_low = origin.attachment_low;
-  entry->origin.sequence = origin.sequence;
-  entry->origin.node_incarnation = origin.node_incarnation;
-  entry->origin.channel = origin.channel;
-  entry->origin.node = origin.node;
-  entry->origin.flags = origin.flags;
-  entry->origin.home_worker = origin.home_worker;
-  entry->origin.reserved = 0;
-  entry->origin.seal = core_.origin_seal(origin);
-  entry->origin.reserved2 = 0;
+  write_entry(*entry,
+              {.token = core_.delivery_token(in),
+               .hash = header.hash,
+               .payload_bytes = header.payload_bytes,
+               .payload_offset = inside ? 0 : message.extent.offset + message.key_room,
+               .ticket = call == kNone ? 0 : header.in_reply_to.sequence,
+               .extent_file = inside ? 0 : message.extent.file,
+               .attempt = header.attempt + message.deliveries - 1,
+               .key_bytes = message.key_bytes,
+               .flags = static_cast<std::uint16_t>(flags_of(message) |
+                                                   (kept ? ipc::kDeliverMemoryKept : 0)),
+               .service = message.service,
+               .kind = kind},
+              origin, core_.origin_seal);
   if (inside)
     std::memcpy(entry->inline_bytes, message.bytes.data(),
                 message.key_bytes + static_cast<std::size_t>(header.payload_bytes));

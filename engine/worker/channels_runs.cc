@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "engine/worker/channels.h"
+#include "engine/worker/delivery_entry.h"
 
 namespace ringwire::worker {
 
@@ -32,31 +33,13 @@ bool Channels::deliver_of_run(ChannelIndex index, std::uint32_t at) {
       .seal = 0,
       .reserved2 = 0,
   };
-  // Stored word by word, as in deliver().
-  entry->token = run_token(run.generation, at, which);
-  entry->hash = message.hash;
-  entry->payload_bytes = message.payload_bytes;
-  entry->payload_offset = 0;
-  entry->ticket = 0;
-  entry->extent_file = 0;
-  entry->attempt = 1;
-  entry->key_bytes = message.key_bytes;
-  entry->flags = 0;
-  entry->service = run.service;
-  entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kMessage);
-  entry->count = 0;
-  entry->reserved = 0;
-  entry->origin.attachment_high = origin.attachment_high;
-  entry->origin.attachment_low = origin.attachment_low;
-  entry->origin.sequence = origin.sequence;
-  entry->origin.node_incarnation = origin.node_incarnation;
-  entry->origin.channel = origin.channel;
-  entry->origin.node = origin.node;
-  entry->origin.flags = origin.flags;
-  entry->origin.home_worker = origin.home_worker;
-  entry->origin.reserved = 0;
-  entry->origin.seal = core_.origin_seal(origin);
-  entry->origin.reserved2 = 0;
+  write_entry(*entry,
+              {.token = run_token(run.generation, at, which),
+               .hash = message.hash,
+               .payload_bytes = message.payload_bytes,
+               .key_bytes = message.key_bytes,
+               .service = run.service},
+              origin, core_.origin_seal);
   std::memcpy(entry->inline_bytes, message.bytes, message.used_bytes());
   note_delivery(index);
   return true;

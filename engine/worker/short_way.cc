@@ -8,6 +8,7 @@
 #include "base/mutant.h"
 #include "base/touched.h"
 #include "engine/worker/channels.h"
+#include "engine/worker/delivery_entry.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
 #include "engine/worker/outbound.h"
@@ -189,7 +190,6 @@ void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
   ++taker.in_flight;
   ++core_.groups->groups_[message.service].in_flight;
 
-  // Stored word by word, as in Channels::deliver.
   const Channel& sender = core_.channels[message.channel];
   const bool call = (message.flags & ipc::kSubmitCall) != 0;
   const ipc::OriginToken origin{
@@ -205,30 +205,14 @@ void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
       .seal = 0,
       .reserved2 = 0,
   };
-  entry->token = core_.short_token(at);
-  entry->hash = message.hash;
-  entry->payload_bytes = message.payload_bytes;
-  entry->payload_offset = 0;
-  entry->ticket = 0;
-  entry->extent_file = 0;
-  entry->attempt = 1;
-  entry->key_bytes = message.key_bytes;
-  entry->flags = call ? std::uint16_t{ipc::kDeliverCall} : std::uint16_t{0};
-  entry->service = message.service;
-  entry->kind = static_cast<std::uint8_t>(ipc::DeliveryKind::kMessage);
-  entry->count = 0;
-  entry->reserved = 0;
-  entry->origin.attachment_high = origin.attachment_high;
-  entry->origin.attachment_low = origin.attachment_low;
-  entry->origin.sequence = origin.sequence;
-  entry->origin.node_incarnation = origin.node_incarnation;
-  entry->origin.channel = origin.channel;
-  entry->origin.node = origin.node;
-  entry->origin.flags = origin.flags;
-  entry->origin.home_worker = origin.home_worker;
-  entry->origin.reserved = 0;
-  entry->origin.seal = core_.origin_seal(origin);
-  entry->origin.reserved2 = 0;
+  write_entry(*entry,
+              {.token = core_.short_token(at),
+               .hash = message.hash,
+               .payload_bytes = message.payload_bytes,
+               .key_bytes = message.key_bytes,
+               .flags = call ? std::uint16_t{ipc::kDeliverCall} : std::uint16_t{0},
+               .service = message.service},
+              origin, core_.origin_seal);
   std::memcpy(entry->inline_bytes, core_.short_bodies[at].bytes.data(),
               message.key_bytes + std::size_t{message.payload_bytes});
   core_.channels_part->note_delivery(taker.channel);
