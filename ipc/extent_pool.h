@@ -28,14 +28,23 @@ struct Extent {
   std::uint64_t offset = 0;      ///< in the file
   std::uint32_t file = 0;        ///< number for Delivery::extent_file and kMap; 0 = none
   std::uint16_t size_class = 0;  ///< index, or kLargeClass
-  std::uint16_t slot = 0;        ///< the pool's own: which of its class files
+  std::uint16_t slot = 0;        ///< the pool's own: which of its files of that kind
   [[nodiscard]] bool empty() const { return data == nullptr; }
 };
 inline constexpr std::uint16_t kLargeClass = 0xffff;
 
+/// Numbers of the free extents of a class file; the last is taken first.
+using FreeList = std::vector<std::uint16_t>;
+static_assert(kClassFileBytes / kExtentClassBytes[0] <= 65'536);
+
+/// Files of one class, and large ones, that a pool may be made to know without an allocation: 256
+/// MiB of a class; a pool that grows beyond allocates once for each doubling. 12 KiB a class.
+inline constexpr std::size_t kFilesAhead = 256;
+
 class ExtentPool {
  public:
-  ExtentPool();
+  /// With room for `files_ahead` files of each class, and as many large ones, written once.
+  explicit ExtentPool(std::size_t files_ahead = 0);
   ~ExtentPool();
   ExtentPool(const ExtentPool&) = delete;
   ExtentPool& operator=(const ExtentPool&) = delete;
@@ -46,9 +55,13 @@ class ExtentPool {
   /// of two (at most 25 % waste) and to a page, so that pooled files fit again.
   [[nodiscard]] static std::uint64_t large_file_bytes(std::uint64_t bytes);
 
-  /// Add a committed file for a size class (kClassFileBytes) or one large extent. Cold.
+  /// The list of a class file of which nothing is taken.
+  [[nodiscard]] static FreeList all_free(std::uint16_t size_class, std::uint64_t bytes);
+  /// Add a committed file for a size class (kClassFileBytes) or one large extent. A `free` list
+  /// that was made with the file saves making it here; empty: it is made. Neither allocates but for
+  /// that and beyond `files_ahead`.
   void add_class_file(std::uint16_t size_class, std::uint32_t number, std::byte* data,
-                      std::uint64_t bytes, TimeNs now);
+                      std::uint64_t bytes, TimeNs now, FreeList free = {});
   void add_large_file(std::uint32_t number, std::byte* data, std::uint64_t bytes);
 
   /// Take an extent of at least `bytes`; nothing when no file has room (add one first).

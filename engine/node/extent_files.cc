@@ -16,6 +16,19 @@ std::shared_ptr<ipc::MemoryFile> make_file(std::uint64_t bytes) {
   return std::make_shared<ipc::MemoryFile>(std::move(file).value());
 }
 
+struct ClassFile {
+  std::shared_ptr<ipc::MemoryFile> memory;
+  ipc::FreeList free;
+};
+
+/// With no memory when there is none. Background thread.
+ClassFile make_class(std::uint16_t size_class) {
+  ClassFile made{make_file(ipc::kClassFileBytes), {}};
+  if (made.memory != nullptr)
+    made.free = ipc::ExtentPool::all_free(size_class, ipc::kClassFileBytes);
+  return made;
+}
+
 }  // namespace
 
 ExtentFiles::ExtentFiles(Workers& workers, Background& background, Background& bulk,
@@ -31,29 +44,31 @@ void ExtentFiles::add_domain(worker::DomainIndex domain, Charge charge,
     return then(false);
   const std::size_t count = workers_.count() * ipc::kExtentClassBytes.size();
   const auto make = [count] {
-    std::vector<std::shared_ptr<ipc::MemoryFile>> made;
+    std::vector<ClassFile> made;
     while (made.size() < count) {
-      made.push_back(make_file(ipc::kClassFileBytes));
-      if (made.back() == nullptr) return std::vector<std::shared_ptr<ipc::MemoryFile>>();
+      made.push_back(
+          make_class(static_cast<std::uint16_t>(made.size() % ipc::kExtentClassBytes.size())));
+      if (made.back().memory == nullptr) return std::vector<ClassFile>();
     }
     return made;
   };
-  background_.run(make, [this, domain, charge, bytes, then = std::move(then)](
-                            std::vector<std::shared_ptr<ipc::MemoryFile>> made) {
-    if (made.empty()) {
-      if (charge == Charge::kNow) budget_.give_back(MemoryUse::kExtentFiles, bytes);
-      return then(false);
-    }
-    const std::uint64_t each = charge == Charge::kNow ? ipc::kClassFileBytes : 0;
-    for (std::size_t index = 0; index < made.size(); ++index) {
-      worker::AddExtentFile add;
-      add.domain = domain;
-      add.size_class = static_cast<std::uint16_t>(index % ipc::kExtentClassBytes.size());
-      hand_over(static_cast<std::uint32_t>(index / ipc::kExtentClassBytes.size()), add,
-                std::move(made[index]), each);
-    }
-    then(true);
-  });
+  background_.run(
+      make, [this, domain, charge, bytes, then = std::move(then)](std::vector<ClassFile> made) {
+        if (made.empty()) {
+          if (charge == Charge::kNow) budget_.give_back(MemoryUse::kExtentFiles, bytes);
+          return then(false);
+        }
+        const std::uint64_t each = charge == Charge::kNow ? ipc::kClassFileBytes : 0;
+        for (std::size_t index = 0; index < made.size(); ++index) {
+          worker::AddExtentFile add;
+          add.domain = domain;
+          add.size_class = static_cast<std::uint16_t>(index % ipc::kExtentClassBytes.size());
+          add.free = std::move(made[index].free);
+          hand_over(static_cast<std::uint32_t>(index / ipc::kExtentClassBytes.size()),
+                    std::move(add), std::move(made[index].memory), each);
+        }
+        then(true);
+      });
 }
 
 void ExtentFiles::on_need_class_file(std::uint32_t worker, const worker::NeedClassFile& need) {
@@ -125,9 +140,9 @@ void ExtentFiles::retry() {
 }
 
 void ExtentFiles::make_class_file(const ClassNeed& need) {
-  background_.run([] { return make_file(ipc::kClassFileBytes); },
-                  [this, need](std::shared_ptr<ipc::MemoryFile> memory) {
-                    if (memory == nullptr) {
+  background_.run([size_class = std::get<2>(need)] { return make_class(size_class); },
+                  [this, need](ClassFile made) {
+                    if (made.memory == nullptr) {
                       // The kernel has no pages though the budget has room: tried again when
                       // something is returned.
                       budget_.give_back(MemoryUse::kExtentFiles, ipc::kClassFileBytes);
@@ -137,7 +152,9 @@ void ExtentFiles::make_class_file(const ClassNeed& need) {
                     worker::AddExtentFile add;
                     add.domain = std::get<1>(need);
                     add.size_class = std::get<2>(need);
-                    hand_over(std::get<0>(need), add, std::move(memory), ipc::kClassFileBytes);
+                    add.free = std::move(made.free);
+                    hand_over(std::get<0>(need), std::move(add), std::move(made.memory),
+                              ipc::kClassFileBytes);
                   });
 }
 
@@ -161,7 +178,7 @@ void ExtentFiles::make_large(const Large& large, std::uint64_t file_bytes) {
         add.domain = large.need.domain;
         add.size_class = ipc::kLargeClass;
         add.request = large.need.request;
-        hand_over(large.worker, add, std::move(memory), file_bytes);
+        hand_over(large.worker, std::move(add), std::move(memory), file_bytes);
       });
 }
 
@@ -176,7 +193,7 @@ void ExtentFiles::hand_over(std::uint32_t worker, worker::AddExtentFile add,
   add.data = memory->data();
   add.bytes = memory->bytes();
   files_[add.file] = {std::move(memory), add.domain, charged_bytes};
-  workers_.send(worker, add);
+  workers_.send(worker, std::move(add));
 }
 
 const ipc::MemoryFile* ExtentFiles::find(std::uint32_t file, worker::DomainIndex domain) const {

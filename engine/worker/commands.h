@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "engine/transport/session.h"
 #include "ipc/engine_channel.h"
+#include "ipc/extent_pool.h"
 #include "ipc/memory_file.h"
 #include "ring/view.h"
 
@@ -92,6 +93,7 @@ struct AddExtentFile {
   std::uint64_t bytes = 0;
   std::uint16_t size_class = 0;  ///< or ipc::kLargeClass
   std::uint64_t request = 0;
+  ipc::FreeList free{};  ///< of a class file: made beside it, so that the worker allocates nothing
 };
 /// NeedLarge cannot be had, ever (too large for the budget) or not before something is freed.
 struct RefuseLarge {

@@ -40,7 +40,7 @@ Core::Core(const WorkerConfig& worker_config, port::Port& worker_port, NoticeBox
 ipc::ExtentPool& Core::pool(DomainIndex domain) {
   RW_CHECK(domain < kMaxDomains);
   if (pools.size() <= domain) pools.resize(domain + 1);
-  if (!pools[domain]) pools[domain] = std::make_unique<ipc::ExtentPool>();
+  if (!pools[domain]) pools[domain] = std::make_unique<ipc::ExtentPool>(ipc::kFilesAhead);
   return *pools[domain];
 }
 

@@ -27,7 +27,8 @@ void Worker::State::operator()(AddExtentFile& command) {
     inbound.on_large(command.request, command.domain, command.file, command.data, command.bytes);
   } else {
     core.pool(command.domain)
-        .add_class_file(command.size_class, command.file, command.data, command.bytes, core.now);
+        .add_class_file(command.size_class, command.file, command.data, command.bytes, core.now,
+                        std::move(command.free));
   }
 }
 

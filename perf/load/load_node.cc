@@ -211,7 +211,7 @@ void LoadNode::add_file(std::uint16_t size_class, std::uint64_t bytes, std::uint
   files_[number] = std::move(made).value();
   file_data_.resize(number + 1);
   file_data_[number] = data;
-  command(worker::AddExtentFile{0, number, data, bytes, size_class, request});
+  command(worker::AddExtentFile{0, number, data, bytes, size_class, request, {}});
 }
 
 }  // namespace ringwire::load

@@ -185,7 +185,7 @@ class LocalMegabytes {
       files_.push_back(make_file(need->bytes));
       const auto number = static_cast<std::uint32_t>(files_.size());
       tell(AddExtentFile{need->domain, number, files_.back().data(), files_.back().bytes(),
-                         ipc::kLargeClass, need->request});
+                         ipc::kLargeClass, need->request, {}});
     }
     worker_->turn(now_ += kMicrosecondNs);
   }

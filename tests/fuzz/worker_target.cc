@@ -338,7 +338,7 @@ class Story {
     const std::uint32_t file = next_file_++;
     files_[file] = std::make_unique<ipc::MemoryFile>(std::move(made).value());
     command(worker::AddExtentFile{domain, file, files_[file]->data(), files_[file]->bytes(),
-                                  size_class, request});
+                                  size_class, request, {}});
   }
 
   void check_counters() {

@@ -365,7 +365,7 @@ void Node::add_file(std::uint32_t at, std::uint16_t size_class, std::uint64_t by
   file_bytes_[number] = bytes;
   if (size_class != ipc::kLargeClass) class_files_.insert(number);
   (size_class == ipc::kLargeClass ? large_bytes_ : class_bytes_) += bytes;
-  const worker::AddExtentFile file{domain, number, data.get(), bytes, size_class, request};
+  const worker::AddExtentFile file{domain, number, data.get(), bytes, size_class, request, {}};
   const DurationNs per_mib = stage_.options.commit_ns_per_mib;
   if (size_class != ipc::kLargeClass || per_mib == 0) return command(at, file);
   const TimeNs begin = commits_.empty() ? stage_.now : commits_.back().ready_at;

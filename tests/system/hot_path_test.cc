@@ -257,6 +257,76 @@ TEST_P(HotPath, calls_the_system_for_its_port_and_for_who_sleeps_only) {
   EXPECT_TRUE(calls.empty()) << calls.begin()->first;
 }
 
+/// Files of receiving memory that this process has mapped.
+std::size_t extent_files() {
+  std::ifstream maps("/proc/self/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(maps, line);)
+    if (line.find("ringwire-extents") != std::string::npos) ++count;
+  return count;
+}
+
+class GrowingMemory : public ::testing::Test {
+ protected:
+  static constexpr std::size_t kBytes = 60'000;  // of 66,560: 15 to a file
+  static constexpr std::size_t kPerFile = 15;
+  static constexpr int kWarm = 30;
+  static constexpr int kCounted = 45;
+  static constexpr int kMostWindows = 6;
+
+  /// A message that stays: its reader does not give it back.
+  bool send_one() {
+    const auto ticket = sending_.send(rw::to_key("k"), data_, {.level = rw::Level::kAccepted});
+    auto outcome = sending_.wait(*ticket);
+    return outcome.ok() && outcome->done();
+  }
+  /// Sends so many. The next file is asked for when the last has 3 left at most: it is waited for
+  /// when there are 2.
+  bool send_slowly(int count) {
+    for (; count > 0; --count, ++sent_) {
+      const std::size_t wanted = first_files_ + (sent_ + 2) / kPerFile;
+      if (!node::wait_until([&] { return extent_files() >= wanted; }) || !send_one()) return false;
+    }
+    return true;
+  }
+  std::uint64_t sync_growth() const {
+    return node::ask_admin(engine_.socket, R"({"verb":"status"})")["workers"][0]["sync_growth"];
+  }
+
+  node::EngineWorld world_;
+  node::EngineWorld::Node engine_ = world_.start_ready("s1", {"node.idle=spin"});
+  rw::Client client_ = std::move(*rw::Client::open({.socket = engine_.socket.c_str()}));
+  rw::Channel reading_ = std::move(*client_.open_channel());
+  rw::Channel sending_ = std::move(*client_.open_channel());
+  const std::vector<std::byte> data_ = std::vector<std::byte>(kBytes, std::byte{5});
+  const std::size_t first_files_ = extent_files();
+  std::size_t sent_ = 0;
+};
+
+TEST_F(GrowingMemory, takes_neither_faults_nor_memory_of_the_worker) {
+  const pid_t worker = worker_thread();
+  ASSERT_NE(worker, 0);
+  ASSERT_TRUE(reading_.serve().ok());
+  ASSERT_TRUE(send_slowly(kWarm));
+  // A file that is mapped may reach the worker too late, who then makes one: not that is counted.
+  for (int window = 0; window < kMostWindows; ++window) {
+    const std::size_t files = extent_files();
+    const std::uint64_t made_by_worker = sync_growth();
+    system_test::count_heap_of(worker);
+    const std::uint64_t faults = page_faults(worker);
+    ASSERT_TRUE(send_slowly(kCounted));
+    const std::uint64_t more_faults = page_faults(worker) - faults;
+    const std::uint64_t heap_calls = system_test::heap_calls();
+    system_test::count_heap_of(0);
+    if (sync_growth() != made_by_worker) continue;
+    EXPECT_GE(extent_files(), files + 2);
+    EXPECT_EQ(more_faults, 0U) << "window " << window;
+    EXPECT_EQ(heap_calls, 0U) << "window " << window;
+    return;
+  }
+  FAIL() << "the helper was too late in each of " << kMostWindows << " windows";
+}
+
 // A counter that stays at 0 might count nothing.
 TEST(HotPathCounters, count_what_a_thread_takes) {
   system_test::CallTracer tracer;

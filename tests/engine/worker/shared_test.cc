@@ -451,7 +451,7 @@ TEST_F(Shared, is_copied_for_a_consumer_that_came_later_and_did_not_ask) {
   ASSERT_EQ(needs.size(), 1U);
   auto made = ipc::MemoryFile::create("extent", needs[0].bytes);
   ASSERT_TRUE(made.ok());
-  command(AddExtentFile{0, 5, made.value().data(), made.value().bytes(), ipc::kLargeClass, 0});
+  command(AddExtentFile{0, 5, made.value().data(), made.value().bytes(), ipc::kLargeClass, 0, {}});
   int turns = 0;
   while (worker.turn(now += kMicrosecondNs) && turns < 100) ++turns;
   EXPECT_GE(turns, 2) << "3 MiB are three pieces";
