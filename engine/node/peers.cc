@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/node/clock.h"
 #include "engine/node/untouched_pages.h"
 #include "engine/transport/limits.h"
 #include "engine/transport/session.h"
@@ -227,6 +228,7 @@ DurationNs Peers::tick(TimeNs now) {
     // One and a half heartbeats missed: now the detector's steps must be fine.
     if (now - peer.heard_ns > options_.tunables.heartbeat_ns * 3 / 2) next_ns = kFastTickNs;
   }
+  for (const std::string& line : log_.calm_lines(now)) spdlog::info("{}", line);
   return next_ns;
 }
 
@@ -257,7 +259,9 @@ void Peers::tell(Peer& peer) {
   const bool news = page_.state(peer.index) != shown;
   page_.set_state(peer.index, shown);
   if (changed) workers_.send_all(worker::SetPeerState{peer.index, state});
-  if (news) spdlog::info("node {} is {}", peer.name, node_state_text(shown));
+  if (!news) return;
+  const std::string line = log_.line_for(clock_now_ns(), peer.name, shown);
+  if (!line.empty()) spdlog::info("{}", line);
 }
 
 void Peers::close_sessions(Peer& peer) {

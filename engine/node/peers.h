@@ -15,6 +15,7 @@
 #include "engine/control/peer_control.h"
 #include "engine/node/memory_budget.h"
 #include "engine/node/ring_view.h"
+#include "engine/node/state_log.h"
 #include "engine/node/status_page.h"
 #include "engine/node/workers.h"
 #include "ring/detector.h"
@@ -98,6 +99,7 @@ class Peers {
     std::uint32_t packet_bytes = 0;
   };
   std::map<std::string, Narrow> narrow_;
+  StateLog log_;
 };
 
 }  // namespace ringwire::node
