@@ -29,6 +29,7 @@ void each_counter(const port::PortCounters& counters, Visit visit) {
   visit("tx_full", counters.tx_full);
   visit("buffers_exhausted", counters.buffers_exhausted);
   visit("system_calls", counters.system_calls);
+  visit("handed_over", counters.handed_over);
 }
 
 template <typename Visit>

@@ -56,7 +56,6 @@ const NeighbourCounters& DpdkPort::neighbour_counters() const {
 }
 bool DpdkPort::is_link_up() { return false; }
 bool DpdkPort::is_steered() const { return false; }
-std::uint64_t DpdkPort::handed_over() const { return 0; }
 std::uint32_t DpdkPort::link_mbits() const { return 0; }
 bool DpdkPort::knows(DestinationId) const { return false; }
 

@@ -73,14 +73,14 @@ std::uint32_t DpdkDevice::buffers_count(const DpdkPortOptions& options) {
   const std::uint32_t waiting_packets = kWaitingPackets;
   const std::uint32_t cache_buffers = kPoolCacheMost;
   const std::uint32_t burst_packets = kBurstPackets;
-  return options.rx_descriptors_count                      // waiting in the device
-         + options.tx_descriptors_count                    // leaving through the device
-         + options.tx_buffers_count                        // being filled by the caller
-         + waiting_packets                                 // waiting for an Ethernet address
-         + burst_packets                                   // handed out by rx_burst
-         + burst_packets                                   // held by the driver between two bursts
-         + (options.queues_count > 1 ? kInboxPackets : 0)  // handed over to another worker
-         + options.queues_count * cache_buffers;  // at hand for each thread that frees some
+  return options.rx_descriptors_count                  // waiting in the device
+         + options.tx_descriptors_count                // leaving through the device
+         + options.tx_buffers_count                    // being filled by the caller
+         + waiting_packets                             // waiting for an Ethernet address
+         + burst_packets                               // handed out by rx_burst
+         + burst_packets                               // held by the driver between two bursts
+         + (options.queues_count - 1) * kInboxPackets  // handed over to the other workers
+         + options.queues_count * cache_buffers;       // at hand for each thread that frees some
 }
 
 std::uint32_t DpdkDevice::buffer_bytes(std::uint32_t frame_bytes) {

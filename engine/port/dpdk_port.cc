@@ -113,7 +113,6 @@ struct DpdkPort::State {
   bool has_news = true;    ///< the neighbours want to be looked at
   bool is_polled = false;  ///< by the thread that will do so from now on
   std::uint16_t next_identification = 0;
-  std::uint64_t handed_over = 0;
   PortCounters counters;
 };
 
@@ -174,7 +173,6 @@ const NeighbourCounters& DpdkPort::neighbour_counters() const {
   return state_->neighbours.counters();
 }
 bool DpdkPort::is_link_up() { return state_->device->is_link_up(); }
-std::uint64_t DpdkPort::handed_over() const { return state_->handed_over; }
 bool DpdkPort::is_steered() const { return state_->device->is_steered(); }
 std::uint32_t DpdkPort::link_mbits() const { return state_->device->link_mbits(); }
 bool DpdkPort::knows(DestinationId destination) const {
@@ -284,7 +282,7 @@ void DpdkPort::State::hand_over(rte_mbuf* buffer, std::uint32_t worker) {
   // Its checksum was right: the other worker need not see to that.
   buffer->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_IP_CKSUM_GOOD;
   if (rte_ring_mp_enqueue(device->queues()[worker].inbox, buffer) == 0) {
-    ++handed_over;
+    ++counters.handed_over;
     return;
   }
   ++counters.rx_errors;

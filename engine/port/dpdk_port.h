@@ -82,8 +82,6 @@ class DpdkPort final : public Port {
   /// Whether the device itself puts each worker's packets into that worker's queue (rte_flow); else
   /// workers hand over what is not theirs. Cold.
   [[nodiscard]] bool is_steered() const;
-  /// Packets that came in this port's queue, and were another worker's.
-  [[nodiscard]] std::uint64_t handed_over() const;
   /// Of the link, in Mbit/s; 0: the device does not say. Cold.
   [[nodiscard]] std::uint32_t link_mbits() const;
   /// Whether packets to that destination leave at once: the next hop's Ethernet address is known.

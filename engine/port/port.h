@@ -73,6 +73,7 @@ struct PortCounters {
   std::uint64_t tx_full = 0;    ///< times a tx_burst could not take all packets
   std::uint64_t buffers_exhausted = 0;  ///< times tx_alloc gave fewer than asked
   std::uint64_t system_calls = 0;
+  std::uint64_t handed_over = 0;  ///< packets that came here and were given to another worker
 };
 
 class Port {

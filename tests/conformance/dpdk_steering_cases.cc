@@ -83,7 +83,7 @@ void expect_each_its_own(std::vector<std::unique_ptr<DpdkPort>>& ports, const ch
   EXPECT_EQ(got[0], kSources);
   EXPECT_EQ(got[1], kSources);
   std::uint64_t handed_over = 0;
-  for (const auto& port : ports) handed_over += port->handed_over();
+  for (const auto& port : ports) handed_over += port->counters().handed_over;
   if (ports.front()->is_steered())
     EXPECT_EQ(handed_over, 0U);
   else
@@ -103,6 +103,16 @@ PairOptions two_workers() {
     std::printf("LANE %s: cannot run: %s\n", lane, why.c_str());                       \
     GTEST_SKIP() << why;                                                               \
   }
+
+TEST(DpdkSteering, has_buffers_for_the_inbox_of_every_other_worker) {
+  const auto bytes = [](std::uint32_t queues) {
+    DpdkPortOptions options;
+    options.queues_count = queues;
+    return DpdkPort::memory_bytes(options);
+  };
+  EXPECT_GT(bytes(2), bytes(1));
+  EXPECT_EQ(bytes(3) - bytes(2), bytes(2) - bytes(1));
+}
 
 TEST(DpdkSteering, a_tap_is_steered_by_rules_where_the_kernel_has_them_else_by_workers) {
   NEEDS_NETWORK("dpdk_steering_tap");

@@ -46,6 +46,7 @@ class HashCluster(unittest.TestCase):
             self.assertEqual(waiting.end(), 0, waiting.text())
             status = world.status("s1")
             self.assertEqual((status["consumers"], status["services_without_consumer"]), (1, []))
+            self.assertEqual(status["workers"][0]["port"]["handed_over"], 0)
             self.assertNotIn(b"no program serves", world.ringwire("s1", "status").stdout)
             serving.kill()
 
