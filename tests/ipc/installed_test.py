@@ -62,8 +62,8 @@ class Installed(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         root = Path(cls.folder.name)
-        done = run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--tags", "devel",
-                   "--destdir", root)
+        done = run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--tags",
+                   "devel,man,unit", "--destdir", root)
         assert done.returncode == 0, done.stderr + done.stdout
         cls.pkgconfig = next(root.rglob("ringwire.pc"))
         cls.libraries = cls.pkgconfig.parent.parent
@@ -113,6 +113,13 @@ class Installed(unittest.TestCase):
         source.write_text(QUIET, encoding="utf-8")
         done = self.start(self.compile("cc -std=c11", source))
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    def test_the_pages_and_the_unit_are_installed(self):
+        pages = {path.name.removesuffix(".gz") for path in self.root.rglob("man/man?/*")}
+        self.assertEqual(pages, {path.name for path in (SOURCE / "docs/man").iterdir()})
+        unit = next(self.root.rglob("systemd/system/ringwire@.service")).read_text("utf-8")
+        prefix = "/" + str(self.prefix.relative_to(self.root))
+        self.assertIn(f"\nExecStart={prefix}/bin/ringwire-engine -f /etc/ringwire/%i.toml\n", unit)
 
     def test_the_examples_build_in_each_language(self):
         for name in ("hello_send.c", "hello_send.cc"):
