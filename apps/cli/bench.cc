@@ -22,6 +22,7 @@ namespace {
 constexpr std::uint64_t kMaxThreads = 256;
 // What a receiver can still tell apart (duplicate_window.h).
 constexpr std::uint64_t kMaxWindow = DuplicateWindow::kWindow / 2;
+constexpr std::uint64_t kStreamWindow = 256;
 constexpr std::uint64_t kMaxKeys = 65'536;
 // 200 calls a second see a gap to within 5 ms.
 constexpr std::uint64_t kFailoverRate = 200;
@@ -123,7 +124,7 @@ bool is_call(Pattern pattern) { return pattern == Pattern::kEcho || pattern == P
 void check_options(const BenchOptions& options) {
   check_range("--threads", options.threads, kMaxThreads);
   check_range("--keys", options.keys, kMaxKeys);
-  if (options.window > 0) check_range("--window", options.window, kMaxWindow);
+  check_range("--window", options.window, kMaxWindow);
   if (options.count > 0 && options.count < options.threads) {
     throw CLI::ValidationError("--count", "is at least the number of threads");
   }
@@ -151,8 +152,8 @@ void add_pattern(CLI::App& bench, Shell& shell, const std::string& name, const s
   add_number_option(*command, "--threads", options->threads, "Sending threads, a channel each [1]");
   add_number_option(*command, "--rate", options->rate_per_s,
                     "Messages a second of all threads (open loop); 0: as fast as they end");
-  const CLI::Option* window =
-      add_number_option(*command, "--window", options->window, "Outstanding messages per thread");
+  add_number_option(*command, "--window", options->window,
+                    fmt::format("Outstanding messages per thread [{}]", options->window));
   add_number_option(*command, "--keys", options->keys, "Different keys per thread [1]");
   command->add_option("--key", options->key, "The key, or its beginning [bench]")->type_name("K");
   add_ack_option(*command, options->level);
@@ -164,9 +165,8 @@ void add_pattern(CLI::App& bench, Shell& shell, const std::string& name, const s
       add_duration_option(*command, "--deadline", options->deadline_ns,
                           "Of the whole run: exit 4 [its duration, twice the timeout and 10s; "
                           "none with --count, or for large]");
-  command->callback([&shell, options, count, window, deadline] {
+  command->callback([&shell, options, count, deadline] {
     refuse_zero(count);
-    refuse_zero(window);
     check_options(*options);
     if (deadline->count() == 0) options->deadline_ns = usual_deadline_ns(*options);
     shell.command = [&shell, options] { return run_bench(shell, *options); };
@@ -182,6 +182,7 @@ void add_bench(CLI::App& app, Shell& shell) {
   add_pattern(*bench, shell, "echo", "Calls to serve --echo", echo);
   BenchOptions stream;
   stream.pattern = Pattern::kStream;
+  stream.window = kStreamWindow;
   add_pattern(*bench, shell, "stream", "One way to serve --sink", stream);
   BenchOptions large;
   large.pattern = Pattern::kLarge;

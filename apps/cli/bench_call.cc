@@ -145,7 +145,7 @@ class CallWindow {
 
 void BenchThread::run_call_window(BenchResult& result) {
   const rw_send_options options = send_options();
-  const std::size_t window = window_or(1);
+  const std::size_t window = options_.window;
   const std::int64_t start_ns = now_ns();
   Pacer pacer(options_, thread_index_, start_ns);
   CallWindow calls(channel_.get(), window);

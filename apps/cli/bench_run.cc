@@ -93,7 +93,7 @@ BenchResult BenchThread::run() {
   const std::int64_t start_ns = now_ns();
   switch (options_.pattern) {
     case Pattern::kEcho:
-      if (window_or(1) > 1) {
+      if (options_.window > 1) {
         run_call_window(result);
       } else {
         run_calls(result);

@@ -27,7 +27,7 @@ struct BenchOptions {
   std::uint64_t count = 0;  ///< messages of all threads; 0: as many as the duration allows
   std::uint64_t threads = 1;
   std::uint64_t rate_per_s = 0;  ///< of all threads; 0: closed loop
-  std::uint64_t window = 0;      ///< outstanding per thread; 0: the pattern's default
+  std::uint64_t window = 1;      ///< outstanding per thread
   std::uint64_t keys = 1;        ///< per thread
   std::string key = "bench";
   std::string service;
@@ -100,9 +100,6 @@ class BenchThread {
   [[nodiscard]] rw_target target_of(std::uint64_t sequence) const;
   [[nodiscard]] rw_send_options send_options() const;
   [[nodiscard]] std::span<const std::byte> next_payload(std::uint64_t sequence);
-  [[nodiscard]] std::uint64_t window_or(std::uint64_t fallback) const {
-    return options_.window > 0 ? options_.window : fallback;
-  }
   [[noreturn]] void fail(int error, std::string_view doing) const;
 
   const Shell& shell_;

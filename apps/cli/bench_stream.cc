@@ -13,7 +13,6 @@
 namespace ringwire::cli {
 namespace {
 
-constexpr std::size_t kDefaultWindow = 256;
 constexpr int kOutcomeBatch = 256;
 // Collecting outcomes every so many sends keeps the cost of a collection off most of them.
 constexpr std::uint64_t kSendsPerCollection = 16;
@@ -114,7 +113,7 @@ void BenchThread::run_stream(BenchResult& result) {
   const rw_send_options options = send_options();
   const std::int64_t start_ns = now_ns();
   Pacer pacer(options_, thread_index_, start_ns);
-  StreamWindow window(channel_.get(), window_or(kDefaultWindow));
+  StreamWindow window(channel_.get(), options_.window);
   for (std::int64_t at_ns = start_ns; !pacer.finished(at_ns); at_ns = now_ns()) {
     const std::int64_t due_ns = pacer.due_ns(at_ns);
     if (due_ns > at_ns) {
