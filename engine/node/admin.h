@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "engine/node/attach_server.h"
 #include "engine/node/attachments.h"
+#include "engine/node/extent_files.h"
 #include "engine/node/memory_budget.h"
 #include "engine/node/peers.h"
 #include "engine/node/ring_view.h"
@@ -44,6 +45,7 @@ class Admin {
     Attachments& attachments;
     Services& services;
     MemoryBudget& budget;
+    const ExtentFiles& extents;
     StatusPage& page;
     RingView& view;
     Peers& peers;

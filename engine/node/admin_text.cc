@@ -344,6 +344,7 @@ Json drops_json(const Admin::Rooms& rooms, const Snapshots::All& all, bool every
   each_refusal(
       rooms.callers(), rooms.attachments.refused(),
       [&](const char* reason, std::uint64_t count) { add("attach socket", reason, count); });
+  add("receiving memory", "quota_receiving_bytes", rooms.extents.beyond_share());
   for (std::uint32_t index = 0; index < rooms.workers.count(); ++index) {
     const std::string where = "worker " + std::to_string(index);
     const port::PortCounters& port = rooms.workers.port(index).counters();

@@ -225,7 +225,7 @@ void AttachServer::with_domain(UserId uid, std::function<void(bool, worker::Doma
   domain.waiting.push_back(std::move(then));
   if (domain.state == Domain::State::kMaking) return;
   domain.state = Domain::State::kMaking;
-  rooms_.extents.add_domain(domain.index, ExtentFiles::Charge::kNow, [this, uid](bool made) {
+  rooms_.extents.add_domain(domain.index, uid, ExtentFiles::Charge::kNow, [this, uid](bool made) {
     Domain& done = domains_.at(uid);
     // Without its files the user cannot attach; its next attempt tries again.
     done.state = made ? Domain::State::kReady : Domain::State::kNone;

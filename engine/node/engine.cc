@@ -205,8 +205,6 @@ Engine::State::State(const Config& given)
   budget.emplace(make_budget(config, worker, ports));
   spdlog::info("memory: {} bytes are left for messages, channels and sessions; fixed terms:\n{}",
                budget->dynamic_bytes(), budget->sum_text());
-  const std::uint64_t max_message_bytes =
-      std::min(config.limits.message_bytes, budget->dynamic_bytes() / 5 * 4);
 
   background.emplace(loop);
   bulk.emplace(loop);
@@ -216,7 +214,10 @@ Engine::State::State(const Config& given)
   threads.spin = config.node.idle == IdlePolicy::kSpin;
   workers.emplace(loop, threads, std::move(ports.ports));
   services.emplace(*workers, named);
-  extents.emplace(*workers, *background, *bulk, *budget);
+  extents.emplace(*workers, *background, *bulk, *budget, named);
+  // A file is up to a quarter larger than the message that it was made for.
+  const std::uint64_t max_message_bytes =
+      std::min(config.limits.message_bytes, extents->most_bytes() / 5 * 4);
   AttachmentsOptions attaching;
   attaching.max_attachments = config.limits.attachments;
   attaching.quota_bytes = budget->budget_bytes();
@@ -275,10 +276,11 @@ Engine::State::State(const Config& given)
   facts.started_ns = started_ns;
   facts.control = links->local();
   facts.data = data;
-  admin.emplace(facts, Admin::Rooms{*workers, *attachments, *services, *budget, page, *view, *peers,
-                                    *snapshots, [this] { return server->counters(); },
-                                    [this](std::uint32_t index) { return busy_permille[index]; },
-                                    [this] { begin_drain(); }});
+  admin.emplace(
+      facts, Admin::Rooms{*workers, *attachments, *services, *budget, *extents, page, *view, *peers,
+                          *snapshots, [this] { return server->counters(); },
+                          [this](std::uint32_t index) { return busy_permille[index]; },
+                          [this] { begin_drain(); }});
   if (ports.eal != nullptr) telemetry.emplace(loop, *admin);
   AttachServerOptions attach;
   attach.socket_path = socket_path;
@@ -409,7 +411,7 @@ void Engine::start(std::function<void(const std::string&)> on_ready, std::functi
   state.busy_sampled_ns = clock_now_ns();
   state.sample_busy();
   state.stopped_programs->start();
-  state.extents->add_domain(0, ExtentFiles::Charge::kFixed, [&state](bool made) {
+  state.extents->add_domain(0, ::geteuid(), ExtentFiles::Charge::kFixed, [&state](bool made) {
     if (!made) {
       return state.fail("no memory for the first extent files: see `free` and [limits] memory");
     }

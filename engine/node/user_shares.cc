@@ -20,14 +20,23 @@ UserShares::UserShares(Options options) : options_(std::move(options)) {
   common_ = options_.capacity - kept;
 }
 
-bool UserShares::try_take(UserId user, std::uint64_t amount) {
+bool UserShares::has_room(UserId user, std::uint64_t amount) const {
   const std::uint64_t has = used(user);
-  if (amount > options_.capacity - has) return false;
+  if (has > options_.capacity || amount > options_.capacity - has) return false;
   const std::uint64_t more = beyond(user, has + amount) - beyond(user, has);
-  if (more > common_ - common_used_) return false;
-  common_used_ += more;
-  used_[user] = has + amount;
+  return more == 0 || (common_used_ <= common_ && more <= common_ - common_used_);
+}
+
+bool UserShares::try_take(UserId user, std::uint64_t amount) {
+  if (!has_room(user, amount)) return false;
+  force_take(user, amount);
   return true;
+}
+
+void UserShares::force_take(UserId user, std::uint64_t amount) {
+  const std::uint64_t has = used(user);
+  common_used_ += beyond(user, has + amount) - beyond(user, has);
+  used_[user] = has + amount;
 }
 
 void UserShares::give_back(UserId user, std::uint64_t amount) {
@@ -46,9 +55,13 @@ std::uint64_t UserShares::used(UserId user) const {
 }
 
 std::uint64_t UserShares::beyond(UserId user, std::uint64_t amount) const {
+  const std::uint64_t own = part(user);
+  return amount > own ? amount - own : 0;
+}
+
+std::uint64_t UserShares::part(UserId user) const {
   const auto found = options_.kept.find(user);
-  const std::uint64_t part = found == options_.kept.end() ? 0 : found->second;
-  return amount > part ? amount - part : 0;
+  return found == options_.kept.end() ? 0 : found->second;
 }
 
 }  // namespace ringwire::node

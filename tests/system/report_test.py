@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from world import World, await_true, program, run
+from world import await_true, program, run, stop, World
 
 
 class RandomCluster(unittest.TestCase):
@@ -131,6 +131,42 @@ class Users(unittest.TestCase):
                 self.assertEqual(other.returncode, 1, other.stderr)
                 self.assertIn(b"allow", other.stderr)
             self.assertNotIn("cannot reach", engine.text())
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become another user")
+    def test_what_one_users_programs_hold_leaves_another_its_memory(self):
+        with World(servers=1, slaves=0) as world:
+            shutil.copy(program("ringwire"), world.folder / "ringwire")
+            (world.folder / "ringwire").chmod(0o755)
+            world.folder.chmod(0o711)
+            engine = world.start_engine("s1", "-o", "limits.memory=512MiB", "-o",
+                                        "limits.hold=never", "-o", f"allow.users={self.NOBODY}")
+            await_true(lambda: "ready" in engine.text(), "the engine is ready")
+            hoarder = subprocess.Popen(
+                [world.folder / "ringwire", "serve", "--socket", world.socket("s1"), "--service",
+                 "hoard", "--sink"], cwd="/", user=self.NOBODY, group=self.NOBODY,
+                extra_groups=[], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self.addCleanup(hoarder.wait)
+            self.addCleanup(hoarder.kill)
+            await_true(lambda: world.consumers("s1") == 1, "the hoarder serves")
+            stop(hoarder)
+
+            def is_full():
+                drops = json.loads(world.ringwire("s1", "drops", "--json").stdout)["drops"]
+                return "quota_receiving_bytes" in [drop["reason"] for drop in drops]
+            payload = world.file("large", 20 << 20)
+            for _ in range(40):
+                sent = world.sender("s1", "--service", "hoard", "--key", "k", "--ack", "accepted",
+                                    str(payload))
+                await_true(lambda s=sent: is_full() or not s.running(), "it is taken or put off")
+                if is_full():
+                    break
+            self.assertTrue(is_full(), "what a user may have is limited")
+            # One of the hoarder's waits for memory: another user's does not wait behind it.
+            world.serve("s1", "--sink", "--service", "modest")
+            payload = world.file("smaller", 8 << 20)
+            done = world.ringwire("s1", "send", "--service", "modest", "--key", "k", "--timeout",
+                                  "30s", str(payload))
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_a_closed_folder_is_warned_of(self):
         with World(servers=1, slaves=0) as world:

@@ -64,5 +64,18 @@ TEST(UserShares, one_that_is_named_twice_counts_once) {
   EXPECT_EQ(even_parts(users, 10), (std::map<UserId, std::uint64_t>{{kOne, 10}}));
 }
 
+TEST(UserShares, what_is_taken_by_force_counts_and_never_underflows) {
+  UserShares shares({100, {{1, 10}, {2, 10}}});
+  EXPECT_EQ(shares.most(1), 90U);
+  EXPECT_EQ(shares.most(3), 80U);
+  shares.force_take(1, 95);
+  EXPECT_FALSE(shares.try_take(1, 1));
+  EXPECT_FALSE(shares.try_take(3, 1)) << "all that is nobody's is taken, and more";
+  EXPECT_TRUE(shares.try_take(2, 10)) << "its own";
+  EXPECT_FALSE(shares.try_take(2, 1));
+  shares.give_back(1, 95);
+  EXPECT_TRUE(shares.try_take(3, 80));
+}
+
 }  // namespace
 }  // namespace ringwire::node
