@@ -393,6 +393,8 @@ void stream(const Options& options) {
   } while (now < end);
   print_rate(options, static_cast<double>(ended),
              std::chrono::duration<double>(now - begin).count());
+  // What is left would come to the next run's receiver.
+  while (ended < sent) ended += program.clear_outcomes();
   kill(reader, SIGKILL);
   waitpid(reader, nullptr, 0);
 }
