@@ -387,9 +387,7 @@ void Groups::dispatch() {
       consumer.pending.push_front(core_.ins, in);
       break;
     }
-    while (consumer.live && !consumer.shorts.empty() && consumer.pending.empty() &&
-           has_room(consumer))
-      core_.short_way->hand_out(consumer.shorts.pop_front(core_.shorts), at);
+    if (!consumer.shorts.empty()) core_.short_way->hand_out_waiting(at);
   }
   for (std::size_t service = 0; service < core_.services.size(); ++service) {
     Group& group = groups_[service];

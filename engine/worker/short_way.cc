@@ -167,9 +167,9 @@ bool ShortWay::take(ChannelIndex index, const ipc::Submission& fields,
     message.flags |= kBound;
   }
   Groups::Consumer& taker = core_.groups->consumers_[consumer];
-  if (taker.shorts.empty() && core_.groups->has_room(taker)) {
-    hand_out(at, consumer);
-  } else {
+  const bool handed_out =
+      taker.shorts.empty() && core_.groups->has_room(taker) && hand_out(at, consumer);
+  if (!handed_out) {
     message.receiver = ShortConsumer::kWaiting;
     taker.shorts.push_back(core_.shorts, at);
   }
@@ -177,12 +177,25 @@ bool ShortWay::take(ChannelIndex index, const ipc::Submission& fields,
   return true;
 }
 
-void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
+void ShortWay::hand_out_waiting(std::uint32_t at) {
+  Groups::Consumer& consumer = core_.groups->consumers_[at];
+  while (consumer.live && !consumer.shorts.empty() && consumer.pending.empty() &&
+         core_.groups->has_room(consumer)) {
+    const std::uint32_t first = consumer.shorts.pop_front(core_.shorts);
+    if (hand_out(first, at)) continue;
+    consumer.shorts.push_front(core_.shorts, first);
+    break;
+  }
+}
+
+/// A message that is in no list, for a consumer with room. False: it has none any more.
+bool ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
   ShortMessage& message = core_.shorts[at];
   Groups::Consumer& taker = core_.groups->consumers_[consumer];
   Channel& channel = core_.channels[taker.channel];
   ipc::Delivery* const entry = channel.ipc->claim_delivery(core_.config.index);
-  RW_CHECK(entry != nullptr);  // the caller saw that there is room
+  // There was room; but the program may have broken a rule at another worker since.
+  if (entry == nullptr) return false;
   message.receiver = ShortConsumer::kDelivered;
   ++channel.shorts_held;
   ++channel.delivered;
@@ -217,6 +230,7 @@ void ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
               message.key_bytes + std::size_t{message.payload_bytes});
   core_.channels_part->note_delivery(taker.channel);
   last_taker_ = channel.unshown == 0 ? kNone : taker.channel;
+  return true;
 }
 
 void ShortWay::show_last() {
@@ -264,10 +278,13 @@ void ShortWay::end_receiver(std::uint32_t at) {
   Groups::Consumer& consumer = core_.groups->consumers_[message.consumer];
   Groups::Group& group = core_.groups->groups_[message.service];
   --group.shorts;
-  if (message.receiver == ShortConsumer::kWaiting) return consumer.shorts.remove(core_.shorts, at);
-  --core_.channels[consumer.channel].shorts_held;
-  --consumer.in_flight;
-  --group.in_flight;
+  if (message.receiver == ShortConsumer::kWaiting) {
+    consumer.shorts.remove(core_.shorts, at);
+  } else {
+    --core_.channels[consumer.channel].shorts_held;
+    --consumer.in_flight;
+    --group.in_flight;
+  }
   if ((message.flags & kBound) != 0)
     core_.groups->unbind_key(core_.groups->key_of(message.hash, message.service));
 }

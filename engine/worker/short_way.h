@@ -28,8 +28,8 @@ class ShortWay {
   /// Take a submission of this channel: its fields, copied, and its inline bytes, where the program
   /// has them. False: it goes the long way, and no byte was read.
   bool take(ChannelIndex index, const ipc::Submission& fields, const std::byte* inline_bytes);
-  /// A waiting message, out of its list, for a consumer with room.
-  void hand_out(std::uint32_t at, std::uint32_t consumer);
+  /// Those that wait for this consumer, as many as it has room for.
+  void hand_out_waiting(std::uint32_t consumer);
   /// True when the release was of a message that is still on the short way, and done with it.
   bool release(ChannelIndex index, const ipc::Release& release);
   /// Who got the last of those just taken begins with it while the turn goes on.
@@ -61,6 +61,7 @@ class ShortWay {
                                   const ipc::Submission& submission) const;
   [[nodiscard]] std::uint32_t consumer_for(const ipc::Submission& submission) const;
   [[nodiscard]] bool keyed(std::uint16_t flags, std::uint16_t service) const;
+  bool hand_out(std::uint32_t at, std::uint32_t consumer);
   void end_receiver(std::uint32_t at);
   void end_sender(std::uint32_t at);
   bool tell(std::uint32_t at);
