@@ -184,8 +184,13 @@ class LocalMegabytes {
       if (need == nullptr) continue;
       files_.push_back(make_file(need->bytes));
       const auto number = static_cast<std::uint32_t>(files_.size());
-      tell(AddExtentFile{need->domain, number, files_.back().data(), files_.back().bytes(),
-                         ipc::kLargeClass, need->request, {}});
+      tell(AddExtentFile{need->domain,
+                         number,
+                         files_.back().data(),
+                         files_.back().bytes(),
+                         ipc::kLargeClass,
+                         need->request,
+                         {}});
     }
     worker_->turn(now_ += kMicrosecondNs);
   }

@@ -273,8 +273,8 @@ class Story {
     RW_CHECK(made.ok());
     const std::uint32_t file = next_file_++;
     files_[file] = std::make_unique<ipc::MemoryFile>(std::move(made).value());
-    command(worker::AddExtentFile{domain, file, files_[file]->data(), files_[file]->bytes(),
-                                  size_class, request, {}});
+    command(worker::AddExtentFile{
+        domain, file, files_[file]->data(), files_[file]->bytes(), size_class, request, {}});
   }
 
   void check_counters() {
