@@ -116,8 +116,8 @@ class EngineChannel {
   // --- parking ---
 
   /// Ask the program to ring `worker`'s bell from now on: for submissions, releases, and room in a
-  /// delivery queue that was found full. Returns true when nothing waits; false when something came,
-  /// or was found broken, meanwhile (then the channel is not parked).
+  /// delivery queue that was found full. Returns true when nothing waits; false when something
+  /// came, or was found broken, meanwhile (then the channel is not parked).
   bool park(std::uint32_t worker);
   void unpark(std::uint32_t worker) { workers_[worker].parked.disarm(); }
 
