@@ -189,6 +189,8 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
     if (known.state == InState::kReceiving) {
       if (RW_MUTANT(72)) return turn_away(source, header, whole, Reason::kCancelled);
       drop(first);  // the newer attempt is the one that its sender still pursues
+    } else if (is_late(known, source, header) && !RW_MUTANT(159)) {
+      return say(source, header, whole, Ending::kFailed, Reason::kCancelled);
     } else if (whole) {
       return take_over(first, source, header);
     } else {
@@ -225,6 +227,16 @@ void Inbound::on_message(const Source& source, const wire::MessageHeader& header
   if (message.state == InState::kReceiving && whole && message.large_request == 0 &&
       message.copied_bytes == header.payload_bytes)
     on_whole(in);
+}
+
+/// A lost run is repeated until it has come (W-77), also when a message of it was called back and
+/// sent again by itself meanwhile: the second attempt can be here first, and is what counts.
+/// Only in one session: a sender that was started anew counts attempts anew.
+bool Inbound::is_late(const InMessage& known, const Source& source,
+                      const wire::MessageHeader& header) const {
+  return source.run != kNone && known.run == kNone && known.link_index == source.link_index &&
+         known.link_epoch == core_.links[source.link_index].session_epoch &&
+         header.attempt < known.header.attempt;
 }
 
 void Inbound::attach_source(std::uint32_t in, const Source& source) {

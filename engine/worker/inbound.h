@@ -92,6 +92,8 @@ class Inbound {
   void leave_run(std::uint32_t run, std::uint32_t index);
 
   void take_over(std::uint32_t in, const Source& source, const wire::MessageHeader& header);
+  [[nodiscard]] bool is_late(const InMessage& known, const Source& source,
+                             const wire::MessageHeader& header) const;
   void attach_source(std::uint32_t in, const Source& source);
   void detach_source(std::uint32_t in);
   [[nodiscard]] bool place(std::uint32_t in, const std::byte* key, const std::byte* payload,

@@ -158,6 +158,29 @@ WorldOptions come_twice() {
   return options;
 }
 
+/// Nothing comes through for a while, and elders time out meanwhile: what was behind them goes
+/// again by itself, and can come before the run that it was in.
+WorldOptions come_late() {
+  WorldOptions options = runs();
+  options.servers = 4;
+  options.workers = 3;
+  options.clients = 2;
+  options.keys = 7;
+  options.services = 4;
+  options.messages = 1'000;
+  options.window = 30;
+  options.small_bytes = 400;
+  options.max_packet_bytes = 1'200;
+  options.pause_ns = 4 * kMs;
+  options.deadline_chance = 0.3;
+  options.delay_ns = 100 * kMicrosecondNs;
+  options.jitter_ns = 90 * kMicrosecondNs;
+  for (std::int64_t at = 0; at < 18; ++at)
+    options.faults.push_back({FaultKind::kSplit, (10 + 220 * at) * kMs, 150 * kMs, 0xf, 3, 0});
+  options.safety_ns = 4'000 * kMs;
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> run_worlds() {
@@ -170,6 +193,7 @@ std::vector<Directed> run_worlds() {
       {"runs_wait_for_a_consumer", "and others behind them", wait_for_a_consumer()},
       {"runs_after_one_that_leaves", "and still holds messages", one_leaves_with_some()},
       {"runs_come_twice", "when sessions end", come_twice()},
+      {"runs_come_late", "after what was in them", come_late()},
   };
 }
 
