@@ -181,6 +181,45 @@ WorldOptions come_late() {
   return options;
 }
 
+/// W-74: many are on a long way to a node where nobody serves for a while; the first find nobody,
+/// and somebody is there again for the last of them before the sender has heard of it. Of many
+/// keys, so that few of them have an elder that goes by itself.
+WorldOptions on_a_long_way() {
+  WorldOptions options = runs();
+  options.servers = 1;
+  options.clients = 1;
+  options.consumers = 1;
+  options.keys = 300;
+  options.messages = 8'000;
+  options.window = 900;
+  options.message_slots = 8'192;
+  options.out_messages = 4'096;
+  options.in_messages = 4'096;
+  options.work_ns = 10 * kMicrosecondNs;
+  options.pause_ns = 150 * kMicrosecondNs;
+  options.delay_ns = 3 * kMs;
+  options.program_grace_ns = 2 * kMs;
+  for (std::int64_t at = 0; at < 20; ++at)
+    options.faults.push_back({FaultKind::kAway, (20 + 40 * at) * kMs, 3 * kMs, 0, 0, 0});
+  options.safety_ns = 900 * kMs;
+  return options;
+}
+
+/// The only consumer stands still for longer than any of them may take: each ends in its time.
+WorldOptions time_out() {
+  WorldOptions options = runs();
+  options.servers = 1;
+  options.consumers = 1;
+  options.keys = 300;
+  options.messages = 400;
+  options.pause_ns = kMs;
+  options.deadline_chance = 1;
+  options.faults = {{FaultKind::kProgramStop, 50 * kMs, 1'500 * kMs, 0, 0, 0}};
+  options.safety_ns = 1'500 * kMs;
+  options.ends_before_heal = true;
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> run_worlds() {
@@ -194,6 +233,8 @@ std::vector<Directed> run_worlds() {
       {"runs_after_one_that_leaves", "and still holds messages", one_leaves_with_some()},
       {"runs_come_twice", "when sessions end", come_twice()},
       {"runs_come_late", "after what was in them", come_late()},
+      {"runs_on_a_long_way", "to a consumer that is away and back", on_a_long_way()},
+      {"runs_time_out", "at a consumer that stands still", time_out()},
   };
 }
 
