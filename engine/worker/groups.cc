@@ -139,6 +139,7 @@ void Groups::end_consumer(std::uint32_t at) {
 void Groups::redeliver(std::uint32_t in) {
   InMessage& message = core_.ins[in];
   lose_token(message);
+  if (!RW_MUTANT(161)) waiting_apart(message.service);
   Group& group = groups_[message.service];
   if (message.consumer != kNone && consumers_[message.consumer].in_flight > 0)
     --consumers_[message.consumer].in_flight;
@@ -203,8 +204,7 @@ std::uint32_t Groups::first_to_drop(const IndexList<InMessage>& list) const {
 }
 
 bool Groups::drop_oldest(std::uint16_t service) {
-  if (groups_[service].giving != kNone) runs_apart(service);
-  core_.short_way->enlist_waiting(service);
+  waiting_apart(service);
   const Group& group = groups_[service];
   std::uint32_t oldest = first_to_drop(group.queued);
   const auto count = static_cast<std::uint32_t>(group.consumers.size());
@@ -252,10 +252,7 @@ std::uint32_t Groups::pick(Group& group) {
 
 void Groups::enqueue(std::uint32_t in) {
   const std::uint16_t service = core_.ins[in].service;
-  const Group& group = groups_[service];
-  // Those that came in runs, or went the short way, and wait for room came before it.
-  if (group.giving != kNone && !RW_MUTANT(157)) runs_apart(service);
-  if (group.shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(service);
+  waiting_apart(service);
   enqueue_one(in, ++core_.next_order);
 }
 

@@ -61,6 +61,9 @@ class Groups {
   /// What came in runs to this service goes on as if each message had come by itself.
   void runs_apart(std::uint16_t service);
   void all_runs_apart();
+  /// What came in runs, or the short way, and waits for room at its consumer, waits as ordinary
+  /// messages from here on: something comes that is not to pass it, or goes before it.
+  void waiting_apart(std::uint16_t service);
 
   /// Take a waiting message (kQueued, kAtConsumer) out of its list.
   void forget(std::uint32_t in);

@@ -10,6 +10,7 @@
 #include "engine/worker/channels.h"
 #include "engine/worker/groups.h"
 #include "engine/worker/inbound.h"
+#include "engine/worker/short_way.h"
 
 namespace ringwire::worker {
 
@@ -147,6 +148,11 @@ void Groups::runs_apart(std::uint16_t service) {
   Group& group = groups_[service];
   finish_releases();
   while (!group.runs.empty()) take_apart(group.runs.front());
+}
+
+void Groups::waiting_apart(std::uint16_t service) {
+  if (groups_[service].giving != kNone && !RW_MUTANT(157)) runs_apart(service);
+  if (groups_[service].shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(service);
 }
 
 void Groups::all_runs_apart() {

@@ -122,6 +122,20 @@ WorldOptions full_at_once() {
   return options;
 }
 
+/// What a program hands back goes before those that wait for its room. One sender, whose window is
+/// never full: nothing new comes that would make them ordinary.
+WorldOptions handed_back() {
+  WorldOptions options = short_way();
+  options.seed = 603;
+  options.clients = 1;
+  options.keys = 1;
+  options.messages = 30;
+  options.window = 200;
+  options.retry_chance = 0.3;
+  options.safety_ns = 1'500 * kMs;
+  return options;
+}
+
 /// Large ones, calls, cancels and deadlines between them.
 WorldOptions all_kinds() {
   WorldOptions options = short_way();
@@ -150,6 +164,7 @@ std::vector<Directed> short_way_worlds() {
       {"short_way_to_nobody", "so that what waits fails", nobody_comes_back()},
       {"short_way_to_the_secondary", "when nobody is left", the_secondary_takes_it()},
       {"short_way_told_before_a_large_one", "of the same key comes", told_before()},
+      {"short_way_behind_what_is_handed_back", "by a program without room", handed_back()},
       {"short_way_to_a_full_engine", "and room comes", full_at_once()},
       {"short_way_among_all_kinds", "of messages of the same keys", all_kinds()},
   };

@@ -145,6 +145,8 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {126, "gap_of_one_forgotten", "the packet above each gap's end is read as acknowledged"},
     {127, "grant_one_short", "a grant tells one fragment fewer than it gives"},
     {128, "smaller_size_unheard", "the packet size that the peer has found to pass is not heeded"},
+    {161, "handed_back_behind_the_short_way",
+     "what is handed back comes behind what waits on the short way"},
     {130, "past_the_short_way",
      "a message of the long way passes those of the short way that wait for room"},
     {131, "enlisted_without_order", "what went the short way is made ordinary, but not an elder"},
