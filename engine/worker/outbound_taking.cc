@@ -196,7 +196,9 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
     message.fixed_worker = token.home_worker;
     used = sizeof token;
   } else if (target == TargetKind::kNode) {
-    if (submission.node >= ipc::kMaxNodes) return false;
+    // It named one that the engine before us knew.
+    if (submission.node == ipc::kNoNode) message.reason = Reason::kNoNode;
+    if (submission.node >= ipc::kMaxNodes && message.reason == Reason::kNone) return false;
     message.fixed_node = submission.node;
   }
   const bool key_in_extent = (submission.flags & ipc::kSubmitKeyInExtent) != 0;
