@@ -233,6 +233,7 @@ int ProgramChannel::sleep(TimeNs deadline, Want want, std::uint32_t worker) {
     if (seen[1] != 0) side_->link->mark_dead();
   }
   queues.sleeper().disarm();
+  show_again();  // an event loop may go back to its descriptor, which says nothing any more
   if (queues.closed()) side_->link->mark_dead();
   if (tidies && monotonic_ns() >= tidy_at) tidy_memory();
   return RW_OK;  // the caller looks, and comes back while its deadline is ahead
@@ -260,11 +261,15 @@ int ProgramChannel::event_descriptor() {
     return fail(RW_ESYSTEM, "the descriptor to wait on cannot be made");
   }
   // What came before nobody watched must show at once.
-  if (arm_event() || inbox_count_ > 0) {
-    const itimerspec soon{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
-    timerfd_settime(retry_timer_, 0, &soon, nullptr);
-  }
+  if (arm_event() || inbox_count_ > 0) show_again();
   return epoll_;
+}
+
+// What this call took out of the queues is for another to ask for: have the descriptor say so.
+void ProgramChannel::show_again() {
+  if (epoll_ < 0) return;
+  const itimerspec soon{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
+  timerfd_settime(retry_timer_, 0, &soon, nullptr);
 }
 
 // False: the kernel has no room for it.
@@ -373,6 +378,7 @@ void ProgramChannel::take_outcomes(EngineSide& side, const Delivery& entry) {
     // Both may find no memory: then the entry is taken again.
     if (memory == Memory::kLent) keep_lent(record.sequence);
     book_.keep(ended);
+    outcomes_unseen_ = true;
     finish(record.sequence, memory);
   }
 }
@@ -443,6 +449,7 @@ void ProgramChannel::take_message(EngineSide& side, const Delivery& entry, std::
                 .attempts = static_cast<std::uint8_t>(std::min<std::uint32_t>(own.attempt, 255))});
     finish(own.ticket, memory);
   }
+  messages_unseen_ = true;
   message->next = nullptr;
   (inbox_last_ != nullptr ? inbox_last_->next : inbox_first_) = message;
   inbox_last_ = message;

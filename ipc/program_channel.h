@@ -85,6 +85,7 @@ class ProgramChannel {
   [[nodiscard]] bool ready_now(Want want, std::uint32_t worker);
   void tidy_memory();
   [[nodiscard]] bool arm_event();
+  void show_again();
   [[nodiscard]] bool watch_side();
   std::size_t drain(EngineSide& side);
   void take_entry(EngineSide& side, const Delivery& entry, std::uint32_t worker);
@@ -162,6 +163,8 @@ class ProgramChannel {
   static constexpr std::uint32_t kIdlePolls = 16;
   std::uint32_t idle_polls_ = 0;
   std::uint32_t empty_polls_ = 0;
+  bool messages_unseen_ = false;  // came into the inbox since it was last asked for
+  bool outcomes_unseen_ = false;
   std::uint32_t sends_since_drain_ = 0;
 
   int epoll_ = -1;

@@ -54,12 +54,13 @@ int ProgramChannel::wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* 
     pump_replay();
     if (drain(*side_) > 0) continue;
     look_for_death();
-    if (deadline == 0) {
-      if (arm_event()) continue;
-      return fail(RW_EAGAIN, "no outcome yet");
-    }
     if (inbox_count_ >= kMaxInbox)
       return fail(RW_EAGAIN, "%zu messages wait to be received first", inbox_count_);
+    if (deadline == 0) {
+      if (arm_event()) continue;
+      if (std::exchange(messages_unseen_, false)) show_again();
+      return fail(RW_EAGAIN, "no outcome yet");
+    }
     if (const int error = pause(deadline, Want::kEntries, 0); error != RW_OK)
       return fail(error, "no outcome within the time");
   }
@@ -67,6 +68,7 @@ int ProgramChannel::wait(rw_ticket ticket, std::int64_t timeout_ns, rw_outcome* 
 
 int ProgramChannel::poll(rw_outcome* outcomes, int max) {
   book_.forget_shown_targets();
+  outcomes_unseen_ = false;
   if (side_->queues != nullptr) side_->queues->flush();
   if (!book_.any_kept() && idle()) return 0;
   for (;;) {
@@ -83,8 +85,10 @@ int ProgramChannel::poll(rw_outcome* outcomes, int max) {
     if (error != RW_OK && error != RW_EAGAIN) return error;
     if (drained > 0) continue;
     if (error == RW_OK) look_for_death();
-    if (!arm_event()) return 0;
-    if (side_->link->dead()) return 0;
+    if (inbox_count_ >= kMaxInbox) return 0;  // what waits behind comes with what is received
+    if (arm_event() && !side_->link->dead()) continue;
+    if (std::exchange(messages_unseen_, false)) show_again();
+    return 0;
   }
 }
 
@@ -138,6 +142,11 @@ int ProgramChannel::call(const rw_target& target, const void* data, std::size_t 
   if (const int error = callable(target); error != RW_OK) return error;
   if (const int error = send(target, data, bytes, options, kSubmitCall, &ticket); error != RW_OK)
     return error;
+  // Whatever ends this: a late answer is not the next call's.
+  struct Asking {
+    ~Asking() { ticket = 0; }
+    std::uint64_t& ticket;
+  } const asking{call_ticket_};
   call_ticket_ = ticket;
   int result = RW_OK;
   EndedSend ended;
@@ -152,7 +161,6 @@ int ProgramChannel::call(const rw_target& target, const void* data, std::size_t 
     if (result != RW_OK) break;
     pause(kNeverNs, Want::kEntries, 0);
   }
-  call_ticket_ = 0;
   if (rw_message* answer = std::exchange(call_reply_, nullptr)) {
     answer->live = true;
     *reply = answer;

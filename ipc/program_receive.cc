@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ipc/last_error.h"
 #include "ipc/program_channel.h"
@@ -75,6 +76,7 @@ int ProgramChannel::receive(std::int64_t timeout_ns, rw_message** messages, int 
   TimeNs deadline = timeout_ns < 0 ? kNeverNs : 0;
   // Also when messages are here already: what was done before need not wait until these are.
   if (side_->queues != nullptr) side_->queues->flush();
+  messages_unseen_ = false;
   if (const int count = take_messages(messages, max); count > 0) return count;
   if (timeout_ns == 0 && idle()) return fail_plainly(RW_EAGAIN, "no message waits");
   for (;;) {
@@ -95,6 +97,7 @@ int ProgramChannel::receive(std::int64_t timeout_ns, rw_message** messages, int 
     look_for_death();
     if (timeout_ns == 0) {
       if (arm_event()) continue;
+      if (std::exchange(outcomes_unseen_, false)) show_again();
       return fail_plainly(RW_EAGAIN, "no message waits");
     }
     if (const int over = pause(deadline, Want::kEntries, 0); over != RW_OK)

@@ -49,6 +49,7 @@ struct ProgramChannel::Draft {
   Extent extent;
   NameIndex service = 0;
   NameIndex node = 0;
+  std::uint64_t side = 0;  // whose numbers these are, by side_count_
 
   [[nodiscard]] std::size_t inline_room() const {
     return kInlineBytes - (origin == nullptr ? 0 : sizeof *origin);
@@ -86,6 +87,7 @@ struct ProgramChannel::Draft {
 
 int ProgramChannel::draft(const rw_target& target, const rw_send_options& options,
                           std::uint16_t flags, std::uint8_t default_level, Draft& draft) {
+  draft.side = side_count_;
   const auto kind = static_cast<TargetKind>(target.kind);
   if (target.kind < 1 || target.kind > static_cast<std::uint32_t>(TargetKind::kOrigin))
     return fail(RW_EINVAL, "the target is none that a rw_target_... call made");
@@ -224,17 +226,18 @@ void ProgramChannel::queue(Outstanding& entry) {
 }
 
 int ProgramChannel::submit(Draft& draft, TimeNs deadline, rw_ticket* ticket) {
-  const std::uint64_t before = side_count_;
-  if (const int error = wait_for_room(deadline); error != RW_OK) {
+  int error = wait_for_room(deadline);
+  if (error == RW_OK && draft.side != side_count_) [[unlikely]] {
+    // Numbers of the engine that died since they were asked for mean nothing to this one.
+    if (draft.node != 0) draft.node_index = side_->link->status().find(names_.text(draft.node));
+    if (draft.service != 0)
+      error =
+          client_.service_handle(*side_->link, names_.text(draft.service), draft.service_handle);
+  }
+  if (error != RW_OK) {
     if (!draft.extent.empty()) transmit_.give_back(*side_->link, draft.extent);
     draft.extent = {};
     return error;
-  }
-  if (side_count_ != before) [[unlikely]] {
-    // Numbers of the engine that died while we waited mean nothing to this one.
-    if (draft.node != 0) draft.node_index = side_->link->status().find(names_.text(draft.node));
-    if (draft.service != 0)
-      client_.service_handle(*side_->link, names_.text(draft.service), draft.service_handle);
   }
   const std::uint64_t sequence = book_.next_sequence();
   const bool inside = draft.extent.empty();
