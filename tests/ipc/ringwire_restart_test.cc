@@ -60,6 +60,42 @@ TEST_F(EventLoop, descriptor_shows_what_came_before_it_was_asked_for) {
   wait(ticket);
 }
 
+TEST_F(EventLoop, descriptor_shows_messages_that_a_poll_took_out) {
+  start_served();
+  watch(server);
+  rw_message* message = nullptr;
+  while (rw_receive(server, 0, &message) != RW_EAGAIN) {
+  }
+  const rw_ticket ticket = send("k", "x");
+  ASSERT_TRUE(becomes_readable(10'000));
+  rw_outcome outcome{};
+  EXPECT_EQ(rw_poll(server, &outcome, 1), 0);
+  ASSERT_TRUE(becomes_readable(10'000)) << "the message is to be received still";
+  ASSERT_EQ(rw_receive(server, 0, &message), RW_OK);
+  rw_release(server, message, RW_DONE);
+  wait(ticket);
+}
+
+TEST_F(EventLoop, descriptor_shows_outcomes_that_a_receive_took_out) {
+  FakeOptions options;
+  options.hold = true;
+  start(options);
+  watch(channel);
+  send("k", "x");
+  rw_outcome outcome{};
+  EXPECT_EQ(rw_poll(channel, &outcome, 1), 0);
+  ASSERT_TRUE(engine->wait_for_submissions(1));
+  engine->release_held();
+  ASSERT_TRUE(becomes_readable(10'000));
+  rw_message* message = nullptr;
+  EXPECT_EQ(rw_receive(channel, 0, &message), RW_EAGAIN);
+  ASSERT_TRUE(becomes_readable(10'000)) << "the outcome is to be polled still";
+  EXPECT_EQ(rw_poll(channel, &outcome, 1), 1);
+  while (rw_receive(channel, 0, &message) != RW_EAGAIN || rw_poll(channel, &outcome, 1) != 0) {
+  }
+  EXPECT_FALSE(becomes_readable(0)) << "nothing is left";
+}
+
 TEST_F(EventLoop, descriptor_shows_outcomes) {
   FakeOptions options;
   options.hold = true;
