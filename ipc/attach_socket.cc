@@ -20,12 +20,34 @@ SocketResult result_of_errno() {
                                                                     : SocketResult::kSystem;
 }
 
-// True: try again. False: the deadline has passed.
-bool wait_for(int socket, short events, TimeNs deadline) {
-  if (deadline == 0) return false;
-  wait_on(socket, events, -1, 0, deadline);
-  return monotonic_ns() < deadline;
-}
+// Of one wait for the socket: short, so that its own lateness is told from the other side's.
+constexpr DurationNs kLookNs = 100 * kMillisecondNs;
+
+/// How long a call goes on trying.
+class Patience {
+ public:
+  explicit Patience(TimeNs deadline) : deadline_(deadline), over_(deadline == 0) {}
+
+  // Waits for the socket. True: try again; false: the deadline passed, and after it nothing was to
+  // be had. By how much a wait ended later than it was asked to, this process was stopped or short
+  // of a processor: that counts against nobody else, and a look that was in time comes last.
+  bool wait(int socket, short events) {
+    if (over_) return false;
+    const TimeNs until = std::min(deadline_, monotonic_ns() + kLookNs);
+    wait_on(socket, events, -1, 0, until);
+    const TimeNs now = monotonic_ns();
+    const DurationNs late_ns = std::max<DurationNs>(now - until, 0);
+    over_ = until == deadline_ && late_ns < kLookNs;
+    if (deadline_ == kNeverNs) return true;
+    deadline_ += late_ns;
+    if (late_ns >= kLookNs) deadline_ = std::max(deadline_, now + kLookNs);
+    return true;
+  }
+
+ private:
+  TimeNs deadline_;
+  bool over_;
+};
 
 }  // namespace
 
@@ -65,11 +87,11 @@ SocketResult send_datagram(int socket, const AttachHeader& header, std::span<con
     ancillary->cmsg_len = CMSG_LEN(descriptors.size_bytes());
     std::memcpy(CMSG_DATA(ancillary), descriptors.data(), descriptors.size_bytes());
   }
-  for (;;) {
+  for (Patience patience(deadline);;) {
     if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return SocketResult::kDone;
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return result_of_errno();
-    if (!wait_for(socket, POLLOUT, deadline)) return SocketResult::kTimeout;
+    if (!patience.wait(socket, POLLOUT)) return SocketResult::kTimeout;
   }
 }
 
@@ -89,13 +111,14 @@ SocketResult receive_datagram(int socket, Datagram& datagram, TimeNs deadline) {
   message.msg_controllen = sizeof control;
   ssize_t bytes = 0;
   bool reset = false;
+  Patience patience(deadline);
   while ((bytes = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
     if (errno == EINTR) continue;
     // Whoever hangs up without having read all leaves a reset, which the kernel reports once, ahead
     // of what was said before.
     if (errno == ECONNRESET && !std::exchange(reset, true)) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return result_of_errno();
-    if (!wait_for(socket, POLLIN, deadline)) return SocketResult::kTimeout;
+    if (!patience.wait(socket, POLLIN)) return SocketResult::kTimeout;
   }
   for (cmsghdr* at = CMSG_FIRSTHDR(&message); at != nullptr; at = CMSG_NXTHDR(&message, at)) {
     if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS) continue;

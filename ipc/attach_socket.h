@@ -61,11 +61,11 @@ class Datagram {
   std::size_t descriptor_count_ = 0;
 };
 
-/// Send one datagram; blocks while the socket is full, until `deadline`. Descriptors stay the
-/// caller's.
+/// Send one datagram; blocks while the socket is full, until `deadline`, and longer by as much as
+/// this process itself was stopped meanwhile. Descriptors stay the caller's.
 SocketResult send_datagram(int socket, const AttachHeader& header, std::span<const std::byte> body,
                            std::span<const int> descriptors, TimeNs deadline);
-/// Receive one; deadline 0 = do not wait.
+/// Receive one; deadline 0 = do not wait. Waits as send_datagram does.
 SocketResult receive_datagram(int socket, Datagram& datagram, TimeNs deadline);
 
 /// Now on CLOCK_MONOTONIC, for the waits of this room.

@@ -2,11 +2,43 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <functional>
 #include <utility>
 #include <vector>
+
+// A wait for a socket, and the clock, by the linker: a test can be a process that stood still.
+namespace {
+
+struct StoodStill {
+  std::function<void()> in_wait;  ///< once, in place of the next wait
+  ringwire::DurationNs ns = 0;    ///< the clock is ahead by this
+};
+StoodStill stood_still;
+
+}  // namespace
+
+extern "C" {
+
+int __real_clock_gettime(clockid_t clock, timespec* now);
+int __wrap_clock_gettime(clockid_t clock, timespec* now) {
+  const int result = __real_clock_gettime(clock, now);
+  now->tv_sec += stood_still.ns / ringwire::kSecondNs;
+  return result;
+}
+
+int __real_ppoll(pollfd* waits, nfds_t count, const timespec* timeout, const sigset_t* mask);
+int __wrap_ppoll(pollfd* waits, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  if (!stood_still.in_wait) return __real_ppoll(waits, count, timeout, mask);
+  std::exchange(stood_still.in_wait, nullptr)();
+  return 0;
+}
+
+}  // extern "C"
 
 namespace ringwire::ipc {
 namespace {
@@ -67,6 +99,40 @@ TEST_F(AttachSocket, tells_nothing_yet_from_hung_up) {
   ends[1] = -1;
   EXPECT_EQ(receive_datagram(ends[0], datagram, 0), SocketResult::kClosed);
   EXPECT_EQ(send_datagram(ends[0], header(0), {}, {}, 0), SocketResult::kClosed);
+}
+
+TEST_F(AttachSocket, an_answer_that_came_while_its_reader_stood_still_counts) {
+  stood_still.in_wait = [&] {
+    EXPECT_EQ(send_datagram(ends[1], header(0), {}, {}, 0), SocketResult::kDone);
+    stood_still.ns += 100 * kSecondNs;
+  };
+  EXPECT_EQ(receive_datagram(ends[0], datagram, monotonic_ns() + kSecondNs), SocketResult::kDone);
+}
+
+TEST_F(AttachSocket, time_in_which_the_reader_stood_still_is_not_the_others) {
+  // The other side stood still beside it, and answers a little later.
+  stood_still.in_wait = [&] {
+    stood_still.ns += 100 * kSecondNs;
+    stood_still.in_wait = [&] {
+      EXPECT_EQ(send_datagram(ends[1], header(0), {}, {}, 0), SocketResult::kDone);
+    };
+  };
+  EXPECT_EQ(receive_datagram(ends[0], datagram, monotonic_ns() + kSecondNs), SocketResult::kDone);
+}
+
+TEST_F(AttachSocket, who_stood_still_at_the_very_end_looks_once_more) {
+  stood_still.in_wait = [&] {
+    stood_still.ns += 100 * kSecondNs;
+    stood_still.in_wait = [&] {
+      EXPECT_EQ(send_datagram(ends[1], header(0), {}, {}, 0), SocketResult::kDone);
+    };
+  };
+  EXPECT_EQ(receive_datagram(ends[0], datagram, monotonic_ns() + 1), SocketResult::kDone);
+}
+
+TEST_F(AttachSocket, who_is_not_answered_gives_up) {
+  EXPECT_EQ(receive_datagram(ends[0], datagram, monotonic_ns() + kMillisecondNs),
+            SocketResult::kTimeout);
 }
 
 struct Bad {
