@@ -171,6 +171,7 @@ void MessageLoad::handle(TimeNs now, std::size_t line) {
         session.release_run(event.number, all);
         break;
       }
+      case EventKind::kNeverCame:
       case EventKind::kRunWithdrawn:
       case EventKind::kRunResult:
       case EventKind::kCredit:

@@ -217,6 +217,27 @@ ItemVerdict Receiver::on_withdraw(std::uint32_t number, EventBatch& events) {
   return ItemVerdict::kOk;
 }
 
+// Who waits for a message that never came must be told, and its number alone names it to nobody.
+ItemVerdict Receiver::on_named_withdraw(ByteReader& reader, EventBatch& events) {
+  wire::NamedWithdrawItem item;
+  if (!wire::decode_named_withdraw(reader, item)) return ItemVerdict::kViolation;
+  using Resolved = AttachmentReceiver::Verdict;
+  const Resolved attachment = attachments_.resolve(item.attachment, item.id.attachment);
+  if (attachment == Resolved::kViolation) return ItemVerdict::kViolation;
+  const Slot& slot = slots_[numbers_.slot_of(item.number)];
+  const bool never_came =
+      numbers_.compare(numbers_.generation_of(item.number), slot.generation) > 0;
+  if (never_came && attachment == Resolved::kStale) return ItemVerdict::kNotYet;
+  const ItemVerdict verdict = on_withdraw(item.number, events);
+  if (verdict != ItemVerdict::kOk || !never_came || RW_MUTANT(162)) return verdict;
+  Event& event = events.add();
+  event.kind = EventKind::kNeverCame;
+  event.number = static_cast<MessageNumber>(item.number);
+  event.header.id = item.id;
+  event.header.predecessor = item.predecessor;
+  return ItemVerdict::kOk;
+}
+
 Receiver::Placement Receiver::place(std::uint32_t number, std::uint64_t fragment,
                                     std::size_t bytes) const {
   const Slot& slot = slots_[numbers_.slot_of(number)];

@@ -34,6 +34,7 @@ class Receiver {
   /// A MESSAGE or OPEN item; `reader` stands behind its type byte. The event, if any, is added.
   [[nodiscard]] ItemVerdict on_message(wire::ItemType type, ByteReader& reader, EventBatch& events);
   [[nodiscard]] ItemVerdict on_withdraw(std::uint32_t number, EventBatch& events);
+  [[nodiscard]] ItemVerdict on_named_withdraw(ByteReader& reader, EventBatch& events);
   [[nodiscard]] ItemVerdict on_run(ByteReader& reader, EventBatch& events);
   [[nodiscard]] ItemVerdict on_run_withdraw(std::uint32_t number, std::uint32_t mask,
                                             EventBatch& events);

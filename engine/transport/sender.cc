@@ -234,15 +234,18 @@ bool Sender::has_items() const {
 std::size_t Sender::write_items(ByteWriter& writer, SentPackets& sent, std::size_t max_items) {
   std::size_t items = 0;
   while (!withdraw_.empty() && items < max_items && sent.item_room() > 0 &&
-         writer.room_bytes() >= wire::kMaxRunWithdrawBytes) {
+         writer.room_bytes() >= wire::kMaxNamedWithdrawBytes) {
     const std::uint32_t index = withdraw_.front();
     withdraw_.remove(slots_, index);
     const Slot& slot = slots_[index];
     const std::uint32_t number = numbers_.number_of(index, slot.generation);
     if (slot.run_count != 0)
       wire::encode_run_withdraw(writer, number, slot.run_withdrawn & ~slot.run_settled);
-    else
+    else if (slot.acked || (slot.header.flags & wire::kOrderNone) != 0)
       wire::encode_withdraw(writer, number);
+    else
+      wire::encode_named_withdraw(writer, {number, attachments_.use(slot.attachment),
+                                           slot.header.id, slot.header.predecessor});
     sent.add_item({number, SentKind::kWithdraw, false});
     ++items;
   }

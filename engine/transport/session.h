@@ -73,6 +73,8 @@ enum class EventKind : std::uint8_t {
   kWithdrawn,  ///< the sender asks to forget it. If it was not handed out: settle(kFailed,
                ///< kCancelled) and release(); else carry on as before (the result will be ignored
                ///< by the sender)
+  kNeverCame,  ///< the sender asked to forget one that did not come, and now never will:
+               ///< header.id and header.predecessor
   kResult,  ///< how a message that we sent ended: cookie, ending, reason. Its payload is ours again
   kSent,    ///< a Level::kNone message is wholly acknowledged by the peer's transport: cookie
   kCredit,  ///< sends refused for want of credit or slots may be tried again
@@ -92,9 +94,10 @@ struct Event {
   /// where that is null, in `ending` and `reason`.
   std::uint32_t failed = 0;
   const wire::RunFailures* failures = nullptr;
-  wire::MessageHeader header;  ///< kMessage, kOpen; spans point into the packet or the session
-  bool waits = false;          ///< kRun: the one that it names before it has not come
-  wire::RunHeader run;         ///< kRun; its body is `payload`, and was checked
+  wire::MessageHeader
+      header;           ///< kMessage, kOpen, kNeverCame; spans point into the packet or the session
+  bool waits = false;   ///< kRun: the one that it names before it has not come
+  wire::RunHeader run;  ///< kRun; its body is `payload`, and was checked
   std::span<const std::byte> payload;  ///< kMessage, kRun
 };
 

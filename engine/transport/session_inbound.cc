@@ -146,6 +146,8 @@ ItemVerdict Session::State::on_item(ItemType type, ByteReader& reader, EventBatc
       return wire::decode_withdraw(reader, number) ? receiver.on_withdraw(number, events)
                                                    : ItemVerdict::kViolation;
     }
+    case ItemType::kWithdrawNamed:
+      return receiver.on_named_withdraw(reader, events);
     case ItemType::kRun:
       return receiver.on_run(reader, events);
     case ItemType::kRunResult:

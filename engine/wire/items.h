@@ -37,6 +37,7 @@ enum class ItemType : std::uint8_t {
   kRun = 11,
   kRunResult = 12,
   kRunWithdraw = 13,
+  kWithdrawNamed = 14,
 };
 
 /// Ranges of packet numbers in one acknowledgement. 32: at 10 % random loss the newest 300 packets.

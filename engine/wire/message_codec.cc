@@ -185,4 +185,31 @@ bool decode_message(ByteReader& source, DecodedMessage& message, MessageHeader& 
   return reader.ok();
 }
 
+void encode_named_withdraw(ByteWriter& writer, const NamedWithdrawItem& item) {
+  std::array<std::byte, kMaxNamedWithdrawBytes> longest;
+  Pen pen{longest.data()};
+  pen.write(static_cast<std::uint8_t>(ItemType::kWithdrawNamed));
+  pen.varint(item.number);
+  pen.attachment(item.attachment, item.id.attachment);
+  pen.varint(item.id.channel);
+  pen.varint(item.id.sequence);
+  pen.varint(item.predecessor == 0 ? 0 : item.id.sequence - item.predecessor);
+  writer.bytes(std::span(longest).first(static_cast<std::size_t>(pen.at - longest.data())));
+}
+
+bool decode_named_withdraw(ByteReader& source, NamedWithdrawItem& item) {
+  ByteReader reader = source;  // in registers
+  item.number = varint32(reader);
+  decode_attachment(reader, item.attachment, item.id.attachment);
+  item.id.channel = varint32(reader);
+  item.id.sequence = reader.varint();
+  if (item.id.sequence > kMaxSequence) reader.fail();
+  if (const std::uint64_t back = reader.varint(); back != 0) {
+    if (back >= item.id.sequence) reader.fail();
+    item.predecessor = item.id.sequence - back;
+  }
+  source = reader;
+  return reader.ok();
+}
+
 }  // namespace ringwire::wire

@@ -70,4 +70,20 @@ struct DecodedMessage {
 /// spans point into the reader's bytes. False and !reader.ok() when a rule is broken.
 bool decode_message(ByteReader& reader, DecodedMessage& message, MessageHeader& header);
 
+/// W-28: the withdrawal of a message that may never have arrived, whose receiver is to know who
+/// need not wait for it.
+struct NamedWithdrawItem {
+  std::uint32_t number = 0;
+  HandleUse attachment;
+  MessageId id;  ///< decoded: with its attachment only where that stood in full
+  std::uint64_t predecessor = 0;
+};
+
+/// Its largest encoded form, type byte included.
+inline constexpr std::size_t kMaxNamedWithdrawBytes = 1 + 5 + (5 + 16) + 5 + 10 + 10;
+
+void encode_named_withdraw(ByteWriter& writer, const NamedWithdrawItem& item);
+/// Reads what follows the type byte; false and !reader.ok() when a rule is broken.
+bool decode_named_withdraw(ByteReader& reader, NamedWithdrawItem& item);
+
 }  // namespace ringwire::wire

@@ -68,6 +68,9 @@ void Inbound::on_events(std::uint32_t link_index, transport::EventBatch& events)
           }
         }
         break;
+      case EventKind::kNeverCame:
+        never_came(core_.links[link_index].node, event.header);
+        break;
       case EventKind::kResult:
         core_.outbound->on_result(event.cookie, event.ending, event.reason);
         break;

@@ -108,10 +108,13 @@ class Inbound {
   [[nodiscard]] Elder elder_of(const InMessage& message) const;
   void hold(std::uint32_t in);
   enum class Waiters : std::uint8_t { kAll, kEnded };
-  /// What waits for `id`, or what of that its sender will not recall, waits for this elder instead.
-  void retarget(const MessageId& id, std::uint64_t predecessor, Waiters which);
+  /// What waits for `id` of this node, or what of that its sender will not recall, waits for this
+  /// elder instead.
+  void retarget(NodeIndex node, const MessageId& id, std::uint64_t predecessor, Waiters which);
   /// Its sender called it back. Those behind it come again too, but for those of level none.
   void withdrawn(NodeIndex node, const MessageId& id, std::uint64_t predecessor);
+  /// The same of one that was called back before it came.
+  void never_came(NodeIndex node, const wire::MessageHeader& header);
   void unlist(std::uint32_t in);
   void leave_hold(std::uint32_t in);
   void end_long_holds();

@@ -161,7 +161,7 @@ void Inbound::admit(std::uint32_t in) {
 
 void Inbound::elder_gone(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
   if (core_.windows.look(node, id) == Seen::kNever) core_.windows.mark(node, id, Seen::kGivenUp);
-  retarget(id, predecessor, Waiters::kAll);
+  retarget(node, id, predecessor, Waiters::kAll);
 }
 
 void Inbound::passed_over(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
@@ -171,17 +171,26 @@ void Inbound::passed_over(NodeIndex node, const MessageId& id, std::uint64_t pre
   // for it instead.
   if (predecessor != 0 && core_.windows.look(node, elder) == Seen::kNever) {
     passed_[next_passed_++ % passed_.size()] = {id, node, predecessor, false};
-    return retarget(id, predecessor, Waiters::kAll);
+    return retarget(node, id, predecessor, Waiters::kAll);
   }
   elder_gone(node, id, predecessor);
 }
 
 void Inbound::withdrawn(NodeIndex node, const MessageId& id, std::uint64_t predecessor) {
   passed_[next_passed_++ % passed_.size()] = {id, node, predecessor, true};
-  retarget(id, predecessor, Waiters::kEnded);
+  retarget(node, id, predecessor, Waiters::kEnded);
 }
 
-void Inbound::retarget(const MessageId& id, std::uint64_t predecessor, Waiters which) {
+void Inbound::never_came(NodeIndex node, const wire::MessageHeader& header) {
+  // A later attempt of it may be here, and is what its successors wait for.
+  if (core_.windows.look(node, header.id) != Seen::kNever ||
+      find(header.id, core_.identity_key(header.id)) != kNone)
+    return;
+  withdrawn(node, header.id, header.predecessor);
+}
+
+void Inbound::retarget(NodeIndex node, const MessageId& id, std::uint64_t predecessor,
+                       Waiters which) {
   // Who waited for it waits now for what it waited for itself.
   if (RW_MUTANT(62)) return;
   const std::uint64_t key = core_.identity_key(id);
@@ -193,7 +202,10 @@ void Inbound::retarget(const MessageId& id, std::uint64_t predecessor, Waiters w
   while (at != kNone) {
     InMessage& message = core_.ins[at];
     const std::uint32_t next = message.next_waiter;
-    std::uint32_t& list = which == Waiters::kAll || ended_at_sender(message) ? moved : kept;
+    // A node speaks of its own messages only.
+    const bool moves =
+        message.origin_node == node && (which == Waiters::kAll || ended_at_sender(message));
+    std::uint32_t& list = moves ? moved : kept;
     message.next_waiter = list;
     list = at;
     at = next;

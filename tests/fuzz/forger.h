@@ -128,6 +128,7 @@ class Forger {
         return writer.u8(static_cast<std::uint8_t>(input.below(21)));
       }
       case 8:
+        if (input.flag()) return write_named_withdraw(writer, input);
         return wire::encode_withdraw(writer, own_number(input));
       case 9:
         if (input.flag()) return write_run_item(writer, input);
@@ -139,6 +140,15 @@ class Forger {
       default:
         return writer.bytes(input.raw(input.below(8)));
     }
+  }
+
+  void write_named_withdraw(ByteWriter& writer, Input& input) {
+    wire::NamedWithdrawItem item;
+    item.number = own_number(input);
+    item.attachment = {input.below(4), input.flag()};
+    item.id = {{7, input.below(3)}, input.below(2), 1 + input.near(100)};
+    item.predecessor = input.below(4) == 0 ? 0 : input.near(item.id.sequence);
+    wire::encode_named_withdraw(writer, item);
   }
 
   void write_run_item(ByteWriter& writer, Input& input) {

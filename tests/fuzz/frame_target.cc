@@ -142,6 +142,16 @@ template <typename Item, typename Decode, typename Encode>
   return true;
 }
 
+[[gnu::noinline]] bool walk_named_withdraw(Bytes body, ByteReader& reader) {
+  const std::size_t start = reader.offset_bytes() - 1;
+  NamedWithdrawItem item;
+  if (!decode_named_withdraw(reader, item)) return false;
+  RW_CHECK(item.predecessor == 0 || item.predecessor < item.id.sequence);
+  RW_CHECK(reader.offset_bytes() - start <= kMaxNamedWithdrawBytes);
+  check_item(body.subspan(start, reader.offset_bytes() - start), item, encode_named_withdraw);
+  return true;
+}
+
 bool walk_item(ItemType type, Bytes body, ByteReader& reader) {
   switch (type) {
     case ItemType::kPadding:
@@ -161,6 +171,8 @@ bool walk_item(ItemType type, Bytes body, ByteReader& reader) {
       return walk_plain<ResultItem>(body, reader, decode_result, encode_result);
     case ItemType::kWithdraw:
       return walk_plain<std::uint32_t>(body, reader, decode_withdraw, encode_withdraw);
+    case ItemType::kWithdrawNamed:
+      return walk_named_withdraw(body, reader);
     case ItemType::kRun:
       return walk_run(body, reader);
     case ItemType::kRunResult:

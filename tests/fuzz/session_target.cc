@@ -258,6 +258,10 @@ class Story {
           held_.erase(at);
           break;
         }
+        case EventKind::kNeverCame:
+          RW_CHECK(!held_.contains(number));
+          RW_CHECK(event.header.predecessor < std::max<std::uint64_t>(event.header.id.sequence, 1));
+          break;
         case EventKind::kRun: {
           RW_CHECK(wire::valid_run_body(event.payload, event.run.count, event.run.id.sequence));
           const std::uint32_t all = wire::run_mask(event.run.count);

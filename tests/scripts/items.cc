@@ -168,6 +168,11 @@ std::string read_run_result(ByteReader& reader, std::uint32_t slots) {
   return text.str();
 }
 
+std::string use_text(const std::string& what, const std::string& name, const wire::HandleUse& use) {
+  if (use.handle != 0 && !use.define) return what + "-handle " + std::to_string(use.handle);
+  return what + " " + name + (use.handle == 0 ? "" : " as " + std::to_string(use.handle));
+}
+
 std::string read_message(ByteReader& reader, ItemType type, std::uint32_t slots) {
   wire::DecodedMessage decoded;
   wire::MessageHeader header;
@@ -177,19 +182,10 @@ std::string read_message(ByteReader& reader, ItemType type, std::uint32_t slots)
            : type == ItemType::kOpen  ? "OPEN "
                                       : "ANNOUNCE ")
        << number_text(decoded.number, slots) << " bytes " << header.payload_bytes;
-  const auto use = [&](std::string_view what, const wire::HandleUse& handle,
-                       const std::string& name) {
-    text << " " << what;
-    if (handle.handle != 0 && !handle.define) {
-      text << "-handle " << handle.handle;
-      return;
-    }
-    text << " " << name;
-    if (handle.handle != 0) text << " as " << handle.handle;
-  };
-  use("by", decoded.handles.attachment, attachment_name(header.id.attachment));
-  use("to", decoded.handles.service,
-      header.service.empty() ? "nothing" : std::string(header.service));
+  text << " " << use_text("by", attachment_name(header.id.attachment), decoded.handles.attachment);
+  text << " "
+       << use_text("to", header.service.empty() ? "nothing" : std::string(header.service),
+                   decoded.handles.service);
   text << " sequence " << header.id.sequence;
   if (header.predecessor != 0) text << " after " << header.predecessor;
   if (header.flags != 0) text << " flags " << header.flags;
@@ -246,6 +242,14 @@ std::string read_item(ItemType type, ByteReader& reader, std::uint32_t slots) {
       std::uint32_t number = 0;
       if (!wire::decode_withdraw(reader, number)) throw BadScript("a bad WITHDRAW");
       return "WITHDRAW " + number_text(number, slots);
+    }
+    case ItemType::kWithdrawNamed: {
+      wire::NamedWithdrawItem item;
+      if (!wire::decode_named_withdraw(reader, item)) throw BadScript("a bad WITHDRAW-NAMED");
+      text << "WITHDRAW-NAMED " << number_text(item.number, slots) << " "
+           << use_text("by", attachment_name(item.id.attachment), item.attachment) << " sequence "
+           << item.id.sequence << " after " << item.predecessor;
+      return text.str();
     }
     case ItemType::kRun:
       return read_run(reader, slots);
@@ -312,6 +316,17 @@ bool write_items(Words& words, ByteWriter& writer, std::uint32_t slots,
       wire::encode_run_withdraw(writer, number, static_cast<std::uint32_t>(words.number()));
     } else if (kind == "WITHDRAW") {
       wire::encode_withdraw(writer, words.message_number(slots));
+    } else if (kind == "WITHDRAW-NAMED") {
+      wire::NamedWithdrawItem item;
+      item.number = words.message_number(slots);
+      words.need("by");
+      item.id.attachment = attachment_of(words.next());
+      read_use(words, item.attachment);
+      words.need("sequence");
+      item.id.sequence = words.number();
+      words.need("after");
+      item.predecessor = words.number();
+      wire::encode_named_withdraw(writer, item);
     } else if (kind == "PING") {
       wire::encode_ping(writer);
     } else if (kind == "CLOSE") {

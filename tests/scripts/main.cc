@@ -261,6 +261,10 @@ class Story {
         case EventKind::kWithdrawn:
           events_.push_back("WITHDRAWN " + number(event));
           break;
+        case EventKind::kNeverCame:
+          events_.push_back("NEVER-CAME sequence " + std::to_string(event.header.id.sequence) +
+                            " after " + std::to_string(event.header.predecessor));
+          break;
         case EventKind::kResult:
           events_.push_back("RESULT " + labels_.at(event.cookie) + " " +
                             std::string(name_of(event.ending)) + " " +

@@ -126,6 +126,28 @@ WorldOptions passed_over_before_their_elders() {
   return options;
 }
 
+/// W-28: what is lost is called back before it was sent again, while what names it has come, at
+/// level none, and has ended for its sender.
+WorldOptions called_back_before_they_came() {
+  WorldOptions options;
+  options.servers = 1;
+  options.clients = 2;
+  options.secondaries = 0;
+  options.keys = 2;
+  options.messages = 600;
+  options.window = 30;
+  options.pause_ns = 200 * kMicrosecondNs;
+  options.large_chance = 0;
+  options.call_chance = 0.2;
+  options.none_chance = 0.5;
+  options.cancel_chance = 0.3;
+  options.message_slots = 4'096;
+  options.work_ns = 100 * kMicrosecondNs;
+  options.safety_ns = 300 * kMs;
+  options.faults.push_back({FaultKind::kLoss, 0, options.safety_ns, 0, 0, 0.18});
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> worker_worlds() {
@@ -140,6 +162,8 @@ std::vector<Directed> worker_worlds() {
        callers_that_are_gone()},
       {"passed_over_before_their_elders", "and nobody waits for them in vain",
        passed_over_before_their_elders()},
+      {"called_back_before_they_came", "and nobody waits for them in vain",
+       called_back_before_they_came()},
   };
 }
 

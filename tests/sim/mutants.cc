@@ -170,6 +170,8 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {157, "run_overtaken", "what comes by itself goes past what waits of a run"},
     {158, "run_hides_its_messages", "a second attempt of a message of a run is a new message"},
     {159, "late_run_takes_over", "a first attempt in a run that comes late supersedes the second"},
+    {162, "never_came_unheard",
+     "who waits for a message that is called back before it came waits in vain"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group"},
 });
 

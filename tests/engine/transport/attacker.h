@@ -145,6 +145,7 @@ class Victim {
           session_.settle_run(event.number, event.mask, Ending::kFailed, Reason::kCancelled);
           session_.release_run(event.number, event.mask);
           break;
+        case EventKind::kNeverCame:
         case EventKind::kRunResult:
         case EventKind::kResult:
         case EventKind::kSent:

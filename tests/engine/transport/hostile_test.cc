@@ -42,6 +42,10 @@ std::vector<std::byte> item(Attacker& attacker, std::initializer_list<int> bytes
   });
 }
 
+std::vector<std::byte> named_withdrawal(Attacker& attacker, const wire::NamedWithdrawItem& named) {
+  return attacker.mixed([&](ByteWriter& writer) { wire::encode_named_withdraw(writer, named); });
+}
+
 // A varint of two bytes.
 constexpr int low(std::uint32_t value) { return static_cast<int>(value & 0x7f) | 0x80; }
 constexpr int high(std::uint32_t value) { return static_cast<int>(value >> 7); }
@@ -191,6 +195,29 @@ INSTANTIATE_TEST_SUITE_P(
                [](Attacker& a) {
                  return item(a, {8, low(kOpened + kSlots), high(kOpened + kSlots)});
                },
+               true},
+        Attack{"named withdrawal of what never came",
+               [](Attacker& a) { return named_withdrawal(a, {kNumber, {}, {{7, 1}, 0, 9}, 8}); },
+               false},
+        Attack{"named withdrawal of a newer one in a slot not released",
+               [](Attacker& a) {
+                 return named_withdrawal(a, {kOpened + kSlots, {}, {{7, 1}, 0, 9}, 8});
+               },
+               true},
+        Attack{"named withdrawal by a handle that was never defined",
+               [](Attacker& a) {
+                 return named_withdrawal(a, {kNumber, {1, false}, {{7, 1}, 0, 9}, 8});
+               },
+               true},
+        Attack{"named withdrawal of a first message with an elder",
+               [](Attacker& a) { return named_withdrawal(a, {kNumber, {}, {{7, 1}, 0, 0}, 3}); },
+               true},
+        Attack{"named withdrawal of one whose elder is before the first",
+               [](Attacker& a) {  // 10 before the sequence 9
+                 return named_withdrawal(a, {kNumber, {}, {{7, 1}, 0, 9}, ~std::uint64_t{0}});
+               },
+               true},
+        Attack{"truncated named withdrawal", [](Attacker& a) { return item(a, {14, 5, 0, 1}); },
                true},
         Attack{"as many items as may be",
                [](Attacker& a) {

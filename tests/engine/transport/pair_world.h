@@ -88,6 +88,7 @@ class PairWorld {
     std::map<std::uint32_t, std::string> services;  ///< of received messages by number
     std::map<std::uint32_t, Level> levels;
     std::uint64_t withdrawn = 0;
+    std::vector<std::pair<MessageId, std::uint64_t>> never_came;  ///< and what it named
     bool saw_closed = false;
     std::uint64_t credit_events = 0;
     std::vector<MessageNumber> held;  ///< of stuck services
@@ -303,6 +304,9 @@ class PairWorld {
         }
         case EventKind::kWithdrawn:
           ++at.withdrawn;
+          break;
+        case EventKind::kNeverCame:
+          at.never_came.emplace_back(event.header.id, event.header.predecessor);
           break;
         case EventKind::kResult:
         case EventKind::kSent: {

@@ -279,6 +279,10 @@ TEST(Session, withdrawing_what_never_arrived_fails_it_provably) {
   EXPECT_EQ(world.end(0).outcomes[0].ending, Ending::kFailed);
   EXPECT_EQ(world.end(0).outcomes[0].reason, Reason::kCancelled);
   EXPECT_TRUE(world.end(1).arrived.empty());
+  // W-28: those that name it hear of it.
+  ASSERT_EQ(world.end(1).never_came.size(), 1U);
+  EXPECT_EQ(world.end(1).never_came[0].first, (MessageId{{7, 9}, 1, 1}));
+  EXPECT_EQ(world.end(1).never_came[0].second, 0U);
 }
 
 // W-18

@@ -231,5 +231,32 @@ TEST(MessageCodec, refuses_sequences_and_sizes_that_could_overflow) {
   }
 }
 
+// W-28
+TEST(MessageCodec, a_named_withdrawal_comes_back_as_it_was) {
+  Random random(5);
+  for (int round = 0; round < 10'000; ++round) {
+    Sample sample;
+    fill(random, sample);
+    NamedWithdrawItem item{static_cast<std::uint32_t>(random.next()), sample.handles.attachment,
+                           sample.header.id, sample.header.predecessor};
+    std::array<std::byte, kMaxNamedWithdrawBytes> buffer;
+    ByteWriter writer{buffer};
+    encode_named_withdraw(writer, item);
+    ASSERT_TRUE(writer.ok());
+    ByteReader reader(writer.written().subspan(1));
+    NamedWithdrawItem decoded;
+    ASSERT_TRUE(decode_named_withdraw(reader, decoded));
+    ASSERT_TRUE(reader.at_end());
+    if (!in_full(item.attachment)) item.id.attachment = {};
+    EXPECT_EQ(decoded.number, item.number);
+    EXPECT_EQ(decoded.id, item.id);
+    EXPECT_EQ(decoded.predecessor, item.predecessor);
+    expect_same_use(decoded.attachment, item.attachment);
+    // Cut off anywhere it is none.
+    ByteReader half(writer.written().subspan(1, random.below(writer.written().size() - 1)));
+    EXPECT_FALSE(decode_named_withdraw(half, decoded));
+  }
+}
+
 }  // namespace
 }  // namespace ringwire::wire

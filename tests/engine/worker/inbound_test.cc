@@ -48,6 +48,45 @@ TEST(Inbound, goes_on_without_a_message_of_level_none_that_waited_too_long) {
   EXPECT_TRUE(world.results.empty());
 }
 
+// W-28, and so on for the three behind it.
+TEST(Inbound, goes_on_without_what_was_called_back_before_it_came) {
+  LoneWorker world;
+  world.deliver({.sequence = 1, .bytes = 10});
+  world.deliver({.sequence = 3, .predecessor = 2, .bytes = 10, .level = Level::kNone});
+  EXPECT_EQ(world.counters().held_now, 1U);
+  world.call_back_unseen(LoneWorker::kPeer, {.sequence = 2, .predecessor = 1, .bytes = 10});
+  world.pass(5 * kMillisecondNs);
+  EXPECT_EQ(world.counters().held_now, 0U);
+  EXPECT_EQ(world.counters().received, 2U);
+  // Also those that come later; but not at another level: they are sent again behind it.
+  world.deliver({.sequence = 4, .predecessor = 2, .bytes = 10, .level = Level::kNone});
+  EXPECT_EQ(world.counters().held_now, 0U);
+  world.deliver({.sequence = 5, .predecessor = 2, .bytes = 10});
+  EXPECT_EQ(world.counters().held_now, 1U);
+}
+
+// W-28
+TEST(Inbound, still_waits_for_a_later_attempt_of_what_is_called_back) {
+  LoneWorker world;
+  world.send({.sequence = 2, .bytes = LoneWorker::kLargeBytes});  // is on its way
+  world.deliver({.sequence = 3, .predecessor = 2, .bytes = 10, .level = Level::kNone});
+  world.call_back_unseen(LoneWorker::kPeer, {.sequence = 2, .bytes = 10});
+  world.pass(5 * kMillisecondNs);
+  EXPECT_EQ(world.counters().held_now, 1U);
+}
+
+// W-28
+TEST(Inbound, believes_a_node_of_its_own_messages_only) {
+  LoneWorker world;
+  world.deliver({.sequence = 3, .predecessor = 2, .bytes = 10, .level = Level::kNone});
+  world.call_back_unseen(LoneWorker::kOther, {.sequence = 2, .bytes = 10});
+  world.pass(5 * kMillisecondNs);
+  EXPECT_EQ(world.counters().held_now, 1U);
+  world.call_back_unseen(LoneWorker::kPeer, {.sequence = 2, .bytes = 10});
+  world.pass(5 * kMillisecondNs);
+  EXPECT_EQ(world.counters().held_now, 0U);
+}
+
 TEST(Inbound, knows_an_elder_that_is_here_without_its_window) {
   LoneWorker world(1);
   world.send({.sequence = 1});

@@ -1,6 +1,6 @@
 // One worker with one peer, whose session is in the test's hands: it sends what the test wants, and
-// hears nothing while it is deaf. The ring manager is the test: it reads the notices. Virtual time;
-// one thread.
+// hears nothing while it is deaf. A second one calls messages back that did not come. The ring
+// manager is the test: it reads the notices. Virtual time; one thread.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "engine/transport/session.h"
+#include "engine/wire/frame.h"
 #include "engine/worker/worker.h"
 #include "tests/fuzz/hand_port.h"
 
@@ -23,6 +24,7 @@ namespace ringwire::worker {
 class LoneWorker {
  public:
   static constexpr NodeIndex kPeer = 1;
+  static constexpr NodeIndex kOther = 2;
   static constexpr std::uint64_t kLargeBytes = 300'000;
 
   struct Result {
@@ -48,6 +50,9 @@ class LoneWorker {
     command(AddSession{
         kPeer, 0, 1, {}, 55, std::make_unique<transport::Session>(session(55, 56), now_)});
     command(SetPeerState{kPeer, PeerState::kUp});
+    command(AddSession{
+        kOther, 0, 1, {}, 57, std::make_unique<transport::Session>(session(57, 58), now_)});
+    command(SetPeerState{kOther, PeerState::kUp});
     turn();
   }
 
@@ -55,7 +60,20 @@ class LoneWorker {
   bool falls_asleep() { return worker_.prepare_sleep(); }
   void command(Command item) { RW_CHECK(commands.try_push(item)); }
 
-  void send(const Sent& sent) {
+  void send(const Sent& sent) { static_cast<void>(send_by(peer_, sent)); }
+
+  /// This node sends a message that is lost, and calls it back.
+  void call_back_unseen(NodeIndex node, const Sent& sent) {
+    transport::Session& session = node == kPeer ? peer_ : other_;
+    const transport::MessageNumber number = send_by(session, sent);
+    while (session.poll_transmit(now_, packet_) != 0) {
+    }
+    session.withdraw(number);
+    turn();
+  }
+
+ private:
+  transport::MessageNumber send_by(transport::Session& session, const Sent& sent) {
     transport::OutgoingMessage message;
     message.header.id = {{sent.attachment, 1}, 0, sent.sequence};
     message.header.predecessor = sent.predecessor;
@@ -67,9 +85,11 @@ class LoneWorker {
     message.payload = payload_.data();
     message.cookie = static_cast<std::uint32_t>(sent.sequence);
     transport::MessageNumber number{};
-    RW_CHECK(peer_.send(message, number) == transport::SendVerdict::kTaken);
+    RW_CHECK(session.send(message, number) == transport::SendVerdict::kTaken);
+    return number;
   }
 
+ public:
   /// A run of messages without payload for this service; its results have these sequences.
   transport::MessageNumber send_run(std::uint64_t first, std::uint32_t count,
                                     std::string_view service, transport::MessageNumber after = {}) {
@@ -105,15 +125,18 @@ class LoneWorker {
     worker_.turn(now_);
     for (const auto& sent : port_.take_sent()) {
       if (deaf) continue;
-      RW_CHECK(peer_.on_packet(now_, sent.bytes, events_));
+      const auto header = wire::decode_frame_header(sent.bytes);
+      RW_CHECK((header->connection_id == 56 ? peer_ : other_).on_packet(now_, sent.bytes, events_));
       read_events();
     }
-    if (peer_.next_deadline_ns() <= now_) {
-      peer_.on_timer(now_, events_);
-      read_events();
+    for (transport::Session* session : {&peer_, &other_}) {
+      if (session->next_deadline_ns() <= now_) {
+        session->on_timer(now_, events_);
+        read_events();
+      }
+      while (const std::size_t bytes = session->poll_transmit(now_, packet_))
+        port_.give(std::span<const std::byte>(packet_).first(bytes));
     }
-    while (const std::size_t bytes = peer_.poll_transmit(now_, packet_))
-      port_.give(std::span<const std::byte>(packet_).first(bytes));
   }
 
   /// All that the worker has said and nobody has read: how many of one kind.
@@ -185,6 +208,7 @@ class LoneWorker {
   fuzz::HandPort port_;
   Worker worker_;
   transport::Session peer_{session(56, 55), kSecondNs};
+  transport::Session other_{session(58, 57), kSecondNs};
   transport::EventBatch events_;
   std::array<std::byte, fuzz::HandPort::kBytes> packet_{};
   std::deque<std::vector<std::byte>> bodies_;
