@@ -34,6 +34,8 @@ class LoadNode {
 
   /// A message to the other side, without payload yet; its sequence is set.
   [[nodiscard]] ipc::Submission message();
+  /// Of the next submission.
+  [[nodiscard]] std::uint64_t next_sequence() const { return next_sequence_; }
   [[nodiscard]] bool submit(const ipc::Submission& submission);
   /// What came for the program; outcomes are counted and not shown.
   [[nodiscard]] bool receive(ipc::Delivery& delivery);

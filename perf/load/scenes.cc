@@ -93,11 +93,13 @@ Figures send_small(Stage& stage, std::size_t per_turn, Level level) {
   const std::uint64_t packets_before = stage.port.counters().tx_packets;
   const std::uint64_t allocated = allocations_count();
   std::uint64_t sent = 0;
+  ipc::Submission message = small_message(node);
+  message.level = static_cast<std::uint8_t>(level);
   const TimeNs end = node::clock_now_ns() + stage.scene_ns;
   for (TimeNs now = node::clock_now_ns(); now < end; now = node::clock_now_ns()) {
     for (std::size_t at = 0; at < per_turn && node.in_flight() < kSmallInFlight; ++at) {
-      ipc::Submission message = small_message(node);
-      message.level = static_cast<std::uint8_t>(level);
+      message.sequence = node.next_sequence();
+      store_le<std::uint64_t>(message.inline_bytes, message.sequence);
       if (!node.submit(message)) break;
       ++sent;
     }

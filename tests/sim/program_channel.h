@@ -74,7 +74,8 @@ class ProgramChannel {
   bool submit(const ipc::Submission& submission) {
     ipc::Submission* entry = submissions_.claim();
     if (entry == nullptr) return false;
-    *entry = submission;
+    std::memcpy(entry, &submission,
+                offsetof(ipc::Submission, inline_bytes) + ipc::used_inline_bytes(submission));
     submissions_.publish();
     ring(home_worker_);
     return true;
