@@ -175,6 +175,7 @@ bool Channels::take_releases(ChannelIndex index) {
       ++core_.counters.late_releases;
       continue;
     }
+    if (core_.groups->on_release_along(index, release)) continue;
     if (is_run_token(release.token)) {
       if (release.verdict > static_cast<std::uint32_t>(ipc::Verdict::kRefuse) ||
           !core_.groups->on_release_of_run(index, release))
@@ -212,8 +213,12 @@ std::uint32_t Channels::find_released(std::uint64_t token) const {
 /// wakes one that is not.
 void Channels::note_delivery(ChannelIndex index) {
   Channel& channel = core_.channels[index];
-  channel.deliveries_dirty = true;
   if (++channel.unshown >= kDeliveriesShownTogether) show(channel);
+  note_deliveries(index);
+}
+
+void Channels::note_deliveries(ChannelIndex index) {
+  core_.channels[index].deliveries_dirty = true;
   touch(index);  // it will release soon: better looked at than rung for
   core_.worked = true;
 }
@@ -267,7 +272,7 @@ bool Channels::deliver(ChannelIndex index, std::uint32_t in, ipc::DeliveryKind k
                                                    (kept ? ipc::kDeliverMemoryKept : 0)),
                .service = message.service,
                .kind = kind},
-              origin, core_.origin_seal);
+              origin, core_.origin_seal(origin));
   if (inside)
     std::memcpy(entry->inline_bytes, message.bytes.data(),
                 message.key_bytes + static_cast<std::size_t>(header.payload_bytes));

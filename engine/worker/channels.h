@@ -36,8 +36,8 @@ class Channels {
                std::uint32_t call = kNone);
   /// An entry of the channel's delivery queue was filled: shown at the latest by flush().
   void note_delivery(ChannelIndex index);
-  /// The same of the next message of a run that is whole.
-  bool deliver_of_run(ChannelIndex index, std::uint32_t run);
+  /// The next messages of a run that is whole, at most so many: how many found room.
+  std::uint32_t deliver_of_run(ChannelIndex index, std::uint32_t run, std::uint32_t most);
   /// Make what was filled visible now.
   void show(Channel& channel);
   /// A reply or direct message for a channel, now or when there is room.
@@ -54,6 +54,7 @@ class Channels {
   [[nodiscard]] ChannelIndex find(const Id128& attachment, std::uint32_t number) const;
 
  private:
+  void note_deliveries(ChannelIndex index);
   bool take_releases(ChannelIndex index);
   [[nodiscard]] bool park(Channel& channel);
   [[nodiscard]] bool waits_for_others(const Channel& channel) const;

@@ -1,14 +1,13 @@
-// Writes the fields of a delivery entry, all but its inline bytes. Hot; pure but for the seal.
+// Writes the fields of a delivery entry, all but its inline bytes. Hot; pure.
 #pragma once
 
 #include <cstdint>
 
-#include "engine/worker/origin_seal.h"
 #include "ipc/layout.h"
 
 namespace ringwire::worker {
 
-/// As in ipc::Delivery; `origin` but for its seal.
+/// As in ipc::Delivery.
 struct EntryFields {
   std::uint64_t token = 0;
   std::uint64_t hash = 0;
@@ -23,11 +22,11 @@ struct EntryFields {
   ipc::DeliveryKind kind = ipc::DeliveryKind::kMessage;
 };
 
-/// Stored word by word: the entry's lines are on their way from the program's core, and a load from
-/// them would wait for that; and copied as a whole, the token would be read in other pieces than it
-/// was written in.
+/// The origin goes in with `seal`, not with its own. Stored word by word: the entry's lines are on
+/// their way from the program's core, and a load from them would wait for that; and copied as a
+/// whole, the token would be read in other pieces than it was written in.
 [[gnu::always_inline]] inline void write_entry(ipc::Delivery& entry, const EntryFields& fields,
-                                               const ipc::OriginToken& origin, OriginSeal& seal) {
+                                               const ipc::OriginToken& origin, std::uint64_t seal) {
   entry.token = fields.token;
   entry.hash = fields.hash;
   entry.payload_bytes = fields.payload_bytes;
@@ -50,7 +49,7 @@ struct EntryFields {
   entry.origin.flags = origin.flags;
   entry.origin.home_worker = origin.home_worker;
   entry.origin.reserved = 0;
-  entry.origin.seal = seal(origin);
+  entry.origin.seal = seal;
   entry.origin.reserved2 = 0;
 }
 

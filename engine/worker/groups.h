@@ -54,6 +54,19 @@ class Groups {
   }
   /// A release by a run's token; false: it means nothing.
   bool on_release_of_run(ChannelIndex channel, const ipc::Release& release);
+  /// The same of the run of the last one, as in a stream; false: it is something else.
+  bool on_release_along(ChannelIndex channel, const ipc::Release& release) {
+    const std::uint64_t which = release.token - releasing_from_;
+    if (releasing_ == kNone || which >= wire::kMaxRunMessages ||
+        release.verdict != static_cast<std::uint32_t>(ipc::Verdict::kDone))
+      return false;
+    InRun& run = core_.in_runs[releasing_];
+    const std::uint32_t bit = std::uint32_t{1} << which;
+    if ((run.with_program & bit) == 0 || run.channel != channel) return false;
+    run.with_program &= ~bit;
+    run.released |= bit;
+    return true;
+  }
   /// The last release of this round was taken.
   void finish_releases();
   /// Its program is not to release it by its run's token any more.
@@ -158,8 +171,9 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
-  std::uint32_t releasing_ = kNone;  ///< the run of the release that was taken last
-  TimeNs next_ask_ns_ = 0;           ///< for memory of another user's domain
+  std::uint32_t releasing_ = kNone;   ///< the run of the release that was taken last
+  std::uint64_t releasing_from_ = 0;  ///< the token of its first message
+  TimeNs next_ask_ns_ = 0;            ///< for memory of another user's domain
 };
 
 }  // namespace ringwire::worker

@@ -2,8 +2,8 @@
 // nothing stands before them, messages of a run go from the run's bytes into the program's queue
 // and have no InMessage. take_apart() gives them theirs before anything else happens: another
 // consumer, the end of this one, a message that comes by itself, a second delivery, a failure.
+#include <algorithm>
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include "base/mutant.h"
@@ -46,14 +46,16 @@ void Groups::give_runs(Group& group) {
   while (group.giving != kNone) {
     InRun& run = core_.in_runs[group.giving];
     Consumer& consumer = consumers_[run.consumer];
-    while (run.given < run.header.count) {
-      if (!has_room(consumer) ||
-          !core_.channels_part->deliver_of_run(consumer.channel, group.giving))
-        return;
-      ++consumer.in_flight;
-      ++group.in_flight;
-      --group.in_runs;
-    }
+    const std::uint32_t left = run.header.count - run.given;
+    const std::uint32_t room =
+        consumer.prefetch > consumer.in_flight ? consumer.prefetch - consumer.in_flight : 0;
+    const std::uint32_t most = RW_MUTANT(75) ? left : std::min(left, room);
+    const std::uint32_t given =
+        core_.channels_part->deliver_of_run(consumer.channel, group.giving, most);
+    consumer.in_flight += given;
+    group.in_flight += given;
+    group.in_runs -= given;
+    if (given != left) return;
     group.giving = run.group_link.next;
   }
 }
@@ -75,6 +77,7 @@ bool Groups::on_release_of_run(ChannelIndex channel, const ipc::Release& release
   if (run.state == InRun::State::kWhole && verdict == ipc::Verdict::kDone) {
     if (at != releasing_) finish_releases();
     releasing_ = at;
+    releasing_from_ = release.token - which;
     run.with_program &= ~bit;
     run.released |= bit;
     return true;

@@ -121,7 +121,7 @@ bool Inbound::take_whole(std::uint32_t at) {
   }
   if (!core_.windows.mark_run(link.node, run.header.id, {run.sequence_offset.data(), count}))
     return false;
-  for (std::uint32_t which = 0; which < count; ++which) core_.ins.reserve();
+  core_.ins.reserve(count);
   in_use_[run.service] += count;
   core_.counters.received += count;
   if (run.header.level == Level::kAccepted)
@@ -187,7 +187,7 @@ void Inbound::finish_in_run(std::uint32_t at, std::uint32_t mask) {
     link.session->settle_run(run.number, mask, Ending::kDone, Reason::kNone);
   link.session->release_run(run.number, mask);
   const auto count = static_cast<std::uint32_t>(std::popcount(mask));
-  for (std::uint32_t left = count; left != 0; --left) core_.ins.give_up_reserved();
+  core_.ins.give_up_reserved(count);
   in_use_[run.service] -= count;
   core_.came_back_since_full += count;
   run.open &= ~mask;

@@ -43,14 +43,14 @@ class IndexPool {
     free_.push_back(index);
   }
 
-  /// Keep one for take_reserved(), whatever others take. Only while free_count() is not 0.
-  void reserve() {
-    RW_DCHECK(free_count() != 0);
-    ++reserved_;
+  /// Keep so many for take_reserved(), whatever others take. Never more than free_count().
+  void reserve(std::uint32_t count = 1) {
+    RW_DCHECK(free_count() >= count);
+    reserved_ += count;
   }
-  void give_up_reserved() {
-    RW_DCHECK(reserved_ != 0);
-    --reserved_;
+  void give_up_reserved(std::uint32_t count = 1) {
+    RW_DCHECK(reserved_ >= count);
+    reserved_ -= count;
   }
   [[nodiscard]] std::uint32_t take_reserved() {
     give_up_reserved();

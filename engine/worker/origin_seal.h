@@ -16,9 +16,11 @@ class OriginSeal {
   explicit OriginSeal(const std::uint64_t (&secret)[2])
       : start_{secret[0] ^ 0x736f6d6570736575ULL, secret[1] ^ 0x646f72616e646f6dULL,
                secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL},
-        after_last_(start_.and_all_of(last_)) {}
+        after_last_(start_.and_all_of(last_)),
+        any_of_last_(after_last_.end(0)) {}
 
-  /// token.seal itself does not count.
+  /// token.seal itself does not count; nor does the sequence of a message that is no call: it has
+  /// no answer (Outbound::fill), and who may write to its channel may do so whatever came from it.
   [[nodiscard]] std::uint64_t operator()(const ipc::OriginToken& token) {
     const Channel channel{
         token.attachment_high,
@@ -30,13 +32,9 @@ class OriginSeal {
     if (channel != last_) {
       last_ = channel;
       after_last_ = start_.and_all_of(channel);
+      any_of_last_ = after_last_.end(0);
     }
-    Sip sip = after_last_;
-    sip.absorb(token.sequence);
-    sip.absorb(std::uint64_t{sizeof channel + sizeof token.sequence} << 56);  // the length is last
-    sip.v2 ^= 0xff;
-    for (int count = 0; count < 3; ++count) sip.round();
-    return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+    return token.flags == 0 ? any_of_last_ : after_last_.end(token.sequence);
   }
 
  private:
@@ -70,6 +68,15 @@ class OriginSeal {
       round();
       v0 ^= word;
     }
+    /// The sequence, and the length, which is last.
+    [[nodiscard]] std::uint64_t end(std::uint64_t sequence) const {
+      Sip sip = *this;
+      sip.absorb(sequence);
+      sip.absorb(std::uint64_t{sizeof(Channel) + sizeof sequence} << 56);
+      sip.v2 ^= 0xff;
+      for (int count = 0; count < 3; ++count) sip.round();
+      return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+    }
     [[nodiscard]] Sip and_all_of(const Channel& channel) const {
       Sip sip = *this;
       sip.absorb(channel.attachment_high);
@@ -85,6 +92,7 @@ class OriginSeal {
   const Sip start_;
   Channel last_{};
   Sip after_last_;
+  std::uint64_t any_of_last_;
 };
 
 }  // namespace ringwire::worker

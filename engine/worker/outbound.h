@@ -84,6 +84,7 @@ class Outbound {
 
   // --- runs (outbound_runs.cc) ---
   bool take_run(ChannelIndex index, const ipc::Submission& submission);
+  std::uint32_t take_along(ChannelIndex index, std::uint32_t run, std::uint32_t most);
   [[nodiscard]] std::uint32_t run_link(const ipc::Submission& submission) const;
   [[nodiscard]] std::uint32_t open_run(ChannelIndex index, const ipc::Submission& submission,
                                        std::uint32_t link_index);
@@ -144,6 +145,7 @@ class Outbound {
   TimeNs retry_at_ns_ = kNeverNs;
   TimeNs lost_answers_at_ns_ = kNeverNs;  ///< when the next node that is down is given up
   TimeNs runs_due_ns_ = kNeverNs;         ///< no message of a run has a deadline before
+  std::uint32_t last_run_ = kNone;        ///< what was taken last stands at the end of this one
   bool local_full_ = false;               ///< some of waiting_ found no room on this node
   bool reconsider_ = false;
   std::uint32_t lent_ = 0;  ///< kLent

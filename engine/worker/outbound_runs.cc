@@ -165,6 +165,7 @@ bool Outbound::take_run(ChannelIndex index, const ipc::Submission& submission) {
   ++core_.outs_of[channel.domain];
   ++core_.counters.taken;
   ++core_.counters.in_flight_now;
+  last_run_ = at;
   return true;
 }
 
@@ -363,6 +364,7 @@ void Outbound::tell_done(const OutRun& run, std::uint32_t mask) {
   core_.counters.done += count;
   core_.counters.in_flight_now -= count;
   core_.channels_part->touch(run.channel);
+  std::uint32_t told = 0;
   for (std::uint32_t left = mask; left != 0; left &= left - 1) {
     const auto which = static_cast<std::size_t>(std::countr_zero(left));
     const std::uint64_t sequence = run.first_sequence + run.sequence_offset[which];
@@ -372,13 +374,14 @@ void Outbound::tell_done(const OutRun& run, std::uint32_t mask) {
                                     .reason = static_cast<std::uint8_t>(Reason::kNone),
                                     .level = static_cast<std::uint8_t>(run.level),
                                     .attempt = 1};
-    if (!tell_now(run.channel, record)) {
-      tell_later(run, sequence);
+    if (tell_now(run.channel, record)) {
+      ++told;
       continue;
     }
-    --core_.outs_of[channel.domain];
-    core_.outs.give_up_reserved();
+    tell_later(run, sequence);
   }
+  core_.outs_of[channel.domain] -= told;
+  core_.outs.give_up_reserved(told);
 }
 
 /// Its program's queue is full: the outcome waits as a record.

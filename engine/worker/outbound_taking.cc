@@ -41,10 +41,12 @@ bool Outbound::take(ChannelIndex index) {
       }
       any = true;
     }
+    last_run_ = kNone;
     const Taken taken = accept(index, channel.stash);
     channel.has_stash = taken == Taken::kNoRoom;
     if (taken == Taken::kNoRoom) break;
     any = true;
+    if (last_run_ != kNone) count += take_along(index, last_run_, most - count - 1);
     if (taken == Taken::kWalked) break;
     if (taken == Taken::kBad) {
       ++core_.counters.bad_submissions;
@@ -189,6 +191,9 @@ bool Outbound::fill(Channel& channel, const ipc::Submission& submission, OutMess
     std::memcpy(&token, message.bytes.data(), sizeof token);
     // Not ours, or of the engine before us, whose callers are gone with it.
     if (token.seal != core_.origin_seal(token)) message.reason = Reason::kOriginGone;
+    // Of a message that was no call: what its sequence names was not sealed.
+    if (token.flags == 0 && (submission.flags & ipc::kSubmitReply) != 0)
+      message.reason = Reason::kOriginGone;
     header.in_reply_to = {
         {token.attachment_high, token.attachment_low}, token.channel, token.sequence};
     header.flags |= (submission.flags & ipc::kSubmitReply) != 0 ? wire::kReply : wire::kToOrigin;

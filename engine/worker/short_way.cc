@@ -225,7 +225,7 @@ bool ShortWay::hand_out(std::uint32_t at, std::uint32_t consumer) {
                .key_bytes = message.key_bytes,
                .flags = call ? std::uint16_t{ipc::kDeliverCall} : std::uint16_t{0},
                .service = message.service},
-              origin, core_.origin_seal);
+              origin, core_.origin_seal(origin));
   std::memcpy(entry->inline_bytes, core_.short_bodies[at].bytes.data(),
               message.key_bytes + std::size_t{message.payload_bytes});
   core_.channels_part->note_delivery(taker.channel);

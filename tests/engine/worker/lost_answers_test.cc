@@ -152,5 +152,26 @@ TEST_F(LostAnswers, hold_up_no_drain_that_begins_late) {
   EXPECT_EQ(outcome(), kFailed);
 }
 
+// The token of a message that is no call does not seal its sequence: it answers no call at all.
+TEST_F(LostAnswers, to_what_was_no_call_fail_whatever_they_name) {
+  world_.send({.sequence = 1});
+  world_.pass(5 * kMillisecondNs);
+  std::uint32_t from = 0;
+  ASSERT_TRUE(server_.receive(delivery_, from));
+  delivery_.origin.sequence = 2;
+  answer();
+  EXPECT_EQ(outcome(), std::pair(Ending::kFailed, Reason::kOriginGone));
+  // Made a call of, it is no token of ours.
+  delivery_.origin.flags = 1;
+  ipc::Submission reply{};
+  reply.sequence = ++answers_;
+  reply.target = static_cast<std::uint8_t>(ipc::TargetKind::kOrigin);
+  reply.flags = ipc::kSubmitReply;
+  std::memcpy(reply.inline_bytes, &delivery_.origin, sizeof delivery_.origin);
+  ASSERT_TRUE(server_.submit(reply));
+  world_.pass(5 * kMillisecondNs);
+  EXPECT_EQ(outcome(), std::pair(Ending::kFailed, Reason::kOriginGone));
+}
+
 }  // namespace
 }  // namespace ringwire::worker

@@ -13,8 +13,9 @@ std::uint64_t seal_of(const ipc::OriginToken& token, const std::uint64_t (&secre
   return OriginSeal(secret)(token);
 }
 
-TEST(OriginSeal, covers_every_byte_but_itself) {
-  const ipc::OriginToken token{};
+TEST(OriginSeal, covers_every_byte_of_a_call_but_itself) {
+  ipc::OriginToken token{};
+  token.flags = 3;  // a call, whichever bit goes over
   const std::uint64_t seal = seal_of(token);
   for (std::size_t at = 0; at < sizeof token; ++at) {
     ipc::OriginToken other = token;
@@ -28,6 +29,21 @@ TEST(OriginSeal, covers_every_byte_but_itself) {
   }
 }
 
+// What is no call has no answer that its sequence could name.
+TEST(OriginSeal, covers_all_but_the_sequence_of_what_is_no_call) {
+  const ipc::OriginToken token{};
+  ipc::OriginToken other{};
+  other.sequence = 1;
+  EXPECT_EQ(seal_of(other), seal_of(token));
+  other.flags = 1;
+  EXPECT_NE(seal_of(other), seal_of(token));
+  other.sequence = 0;
+  EXPECT_NE(seal_of(other), seal_of(token));
+  other.flags = 0;
+  other.channel = 1;
+  EXPECT_NE(seal_of(other), seal_of(token));
+}
+
 TEST(OriginSeal, is_the_same_whatever_was_sealed_before) {
   OriginSeal seal(kSecret);
   ipc::OriginToken token{};
@@ -36,6 +52,7 @@ TEST(OriginSeal, is_the_same_whatever_was_sealed_before) {
     token.node = step / 16;
     token.attachment_low = step % 2;
     token.sequence = step;
+    token.flags = step / 2 % 2;
     EXPECT_EQ(seal(token), seal_of(token)) << step;
   }
 }
@@ -52,7 +69,8 @@ TEST(OriginSeal, is_siphash_1_3) {
   ipc::OriginToken token{};
   token.attachment_high = 0x0706050403020100ULL;
   token.sequence = 42;
-  EXPECT_EQ(seal_of(token), 0x7795729d7c8f3757ULL);
+  token.flags = 1;
+  EXPECT_EQ(seal_of(token), 0x55ebd9bc8de2af95ULL);
 }
 
 }  // namespace
