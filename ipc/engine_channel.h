@@ -79,7 +79,11 @@ class EngineChannel {
   void publish_submissions() {
     if (submissions_.publish()) wake(kAsleepForRoom);
   }
-  [[nodiscard]] bool submission_waits() { return !violated() && submissions_.peek() != nullptr; }
+  [[nodiscard]] bool submission_waits() {
+    if (submissions_.peek() != nullptr) return !violated();
+    if (submissions_.broken()) violated_.set();
+    return false;
+  }
 
   // --- worker w: deliveries ---
 
@@ -103,6 +107,12 @@ class EngineChannel {
 
   // --- worker w: releases ---
 
+  [[nodiscard]] bool release_waits(std::uint32_t worker) {
+    SpscConsumer<Release>& queue = workers_[worker].releases;
+    if (queue.peek() != nullptr) return !violated();
+    if (queue.broken()) violated_.set();
+    return false;
+  }
   bool poll_release(std::uint32_t worker, Release& release) {
     SpscConsumer<Release>& queue = workers_[worker].releases;
     if (queue.poll(release)) return !violated();

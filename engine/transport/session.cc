@@ -22,8 +22,9 @@ const SessionConfig& checked(const SessionConfig& config) {
 
 }  // namespace
 
-Session::State::State(const SessionConfig& session_config, TimeNs at)
+Session::State::State(const SessionConfig& session_config, TimeNs at, Pulse& session_pulse)
     : config(checked(session_config)),
+      pulse(session_pulse),
       sender(config),
       receiver(config),
       sent(config.memory),
@@ -74,7 +75,7 @@ TimeNs Session::State::probe_deadline_ns() const {
 }
 
 Session::Session(const SessionConfig& config, TimeNs now)
-    : state_(std::make_unique<State>(config, now)) {}
+    : state_(std::make_unique<State>(config, now, pulse_)) {}
 
 Session::~Session() = default;
 
@@ -88,17 +89,17 @@ std::uint64_t Session::memory_bytes(std::uint32_t message_slots) {
 SendVerdict Session::send(const wire::MessageHeader& header, const std::byte* payload,
                           std::uint32_t cookie, MessageNumber& number) {
   return state_->closed ? SendVerdict::kClosed
-                        : state_->sender.send(header, payload, cookie, number);
+                        : touched().sender.send(header, payload, cookie, number);
 }
 
 SendVerdict Session::send_run(const wire::RunHeader& header, std::span<const std::byte> body,
                               std::uint32_t cookie, MessageNumber& number) {
   return state_->closed ? SendVerdict::kClosed
-                        : state_->sender.send_run(header, body, cookie, number);
+                        : touched().sender.send_run(header, body, cookie, number);
 }
 
 void Session::withdraw_run(MessageNumber number, std::uint32_t mask) {
-  state_->sender.withdraw_run(raw(number), mask);
+  touched().sender.withdraw_run(raw(number), mask);
 }
 
 std::uint32_t Session::max_run_bytes() const { return state_->sender.max_run_bytes(); }
@@ -108,23 +109,23 @@ std::uint32_t Session::window_messages(std::string_view service) {
 }
 
 void Session::settle_run(MessageNumber number, std::uint32_t mask, Ending ending, Reason reason) {
-  state_->receiver.settle_run(raw(number), mask, ending, reason);
+  touched().receiver.settle_run(raw(number), mask, ending, reason);
 }
 
 void Session::release_run(MessageNumber number, std::uint32_t mask) {
-  state_->receiver.release_run(raw(number), mask);
+  touched().receiver.release_run(raw(number), mask);
 }
 
-void Session::withdraw(MessageNumber number) { state_->sender.withdraw(raw(number)); }
+void Session::withdraw(MessageNumber number) { touched().sender.withdraw(raw(number)); }
 
 bool Session::on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events,
                         DurationNs waited_ns) {
   state_->waited = waited_ns;
-  return state_->on_packet(now, packet, events);
+  return touched().on_packet(now, packet, events);
 }
 
 void Session::accept(MessageNumber number, std::byte* extent) {
-  state_->receiver.accept(raw(number), extent);
+  touched().receiver.accept(raw(number), extent);
 }
 
 void Session::tag(MessageNumber number, std::uint32_t cookie) {
@@ -132,18 +133,33 @@ void Session::tag(MessageNumber number, std::uint32_t cookie) {
 }
 
 void Session::refuse(MessageNumber number, Reason reason) {
-  state_->receiver.settle(raw(number), Ending::kFailed, reason);
-  state_->receiver.release(raw(number));
+  touched().receiver.settle(raw(number), Ending::kFailed, reason);
+  touched().receiver.release(raw(number));
 }
 
 void Session::settle(MessageNumber number, Ending ending, Reason reason) {
-  state_->receiver.settle(raw(number), ending, reason);
+  touched().receiver.settle(raw(number), ending, reason);
 }
 
-void Session::release(MessageNumber number) { state_->receiver.release(raw(number)); }
+void Session::release(MessageNumber number) { touched().receiver.release(raw(number)); }
 
 std::size_t Session::poll_transmit(TimeNs now, std::span<std::byte> packet, Gather* gather) {
-  return state_->poll_transmit(now, packet, gather);
+  State& state = *state_;
+  const std::size_t bytes = state.poll_transmit(now, packet, gather);
+  pulse_.touched = state.wants_to_send();
+  pulse_.due_ns = 0;  // found out by who asks: while packets come and go nobody does
+  if (bytes != 0 && !pulse_.touched) state.note_idle();  // as if asked again
+  return bytes;
+}
+
+TimeNs Session::look_again_ns() { return pulse_.due_ns = next_deadline_ns(); }
+
+bool Session::timer_due(TimeNs now) const {
+  const State& state = *state_;
+  // No time-out of the probe comes sooner.
+  const bool may_be = state.closed || state.sender.has_events() || state.loss_deadline <= now ||
+                      state.last_sent + kMinProbeNs <= now;
+  return may_be && next_deadline_ns() <= now;
 }
 
 TimeNs Session::next_deadline_ns() const {
@@ -156,11 +172,11 @@ TimeNs Session::next_deadline_ns() const {
                    state.paced_until_ns()});
 }
 
-void Session::on_timer(TimeNs now, EventBatch& events) { state_->on_timer(now, events); }
+void Session::on_timer(TimeNs now, EventBatch& events) { touched().on_timer(now, events); }
 
 bool Session::close(EventBatch& events) {
   events.clear();
-  if (!state_->closed) {
+  if (!touched().closed) {
     state_->shut(Reason::kShutdown, true, nullptr);
     state_->closed_event_due = false;  // the caller knows
   }
@@ -171,7 +187,7 @@ bool Session::closed() const { return state_->closed; }
 bool Session::path_swallows_large() const { return state_->swallowed; }
 TimeNs Session::last_heard_ns() const { return state_->last_heard; }
 TimeNs Session::unanswered_since_ns() const { return state_->unanswered_since; }
-void Session::ping() { state_->ping_due = true; }
+void Session::ping() { touched().ping_due = true; }
 DurationNs Session::smoothed_rtt_ns() const { return state_->rtt.smoothed_ns(); }
 std::uint64_t Session::bytes_in_flight() const { return state_->sent.bytes_in_flight(); }
 std::uint32_t Session::messages_open() const { return state_->sender.messages_open(); }

@@ -239,8 +239,32 @@ class Session {
   [[nodiscard]] std::uint32_t messages_open() const;  ///< sent and without a result
   [[nodiscard]] const SessionCounters& counters() const;
 
+  /// Once or more per turn of the caller: whether poll_transmit or on_timer could have anything to
+  /// do. Cheap; and says that the caller is awake.
+  [[nodiscard]] bool due(TimeNs now) {
+    pulse_.seen_ns = now;
+    return pulse_.touched || (now >= pulse_.due_ns && now >= look_again_ns());
+  }
+  /// After poll_transmit: whether it may have another packet now.
+  [[nodiscard]] bool wants_more() const { return pulse_.touched; }
+  /// Whether on_timer has anything to do.
+  [[nodiscard]] bool timer_due(TimeNs now) const;
+
  private:
   struct State;
+  /// What due() needs, where it costs one look.
+  struct Pulse {
+    bool touched = true;  ///< since poll_transmit had nothing to send, or it may have next time
+    TimeNs due_ns = 0;    ///< not touched: nothing is due before
+    TimeNs seen_ns = 0;
+  };
+  [[nodiscard]] TimeNs look_again_ns();
+  State& touched() {
+    pulse_.touched = true;
+    return *state_;
+  }
+
+  Pulse pulse_;
   std::unique_ptr<State> state_;
 };
 

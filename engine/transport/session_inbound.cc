@@ -369,7 +369,7 @@ void Session::State::probe() {
 }
 
 void Session::State::note_time(TimeNs at) {
-  if (at - now > kPauseNs) congestion.on_pause();
+  if (at - std::max(now, pulse.seen_ns) > kPauseNs) congestion.on_pause();
   now = std::max(now, at);
 }
 

@@ -14,11 +14,17 @@ bool Session::State::nothing_due() {
     return false;
   if (ack_due && (now >= lazy_at || ack_waiting >= kAckEveryBulk)) return false;
   if (!ack_due) lazy_at = kNeverNs;  // what was to ride along went out of date
+  note_idle();
+  return true;
+}
+
+// There is nothing more to send now, but perhaps what rides along with the next packet.
+void Session::State::note_idle() {
+  if (receiver.has_items()) note_lazy();
   came = false;
   results_until = kNeverNs;
   // What was lost is not wanted any more: no silence of the peer means anything.
   if (sent.oldest() == sent.next_number()) unanswered_since = kNeverNs;
-  return true;
 }
 
 std::size_t Session::State::poll_transmit(TimeNs at, std::span<std::byte> packet, Gather* gather) {

@@ -18,7 +18,7 @@ namespace ringwire::transport {
 static_assert(kMaxItemsPerFrame + 2 <= EventBatch::kMaxEvents);
 
 struct Session::State {
-  State(const SessionConfig& session_config, TimeNs now);
+  State(const SessionConfig& session_config, TimeNs now, Pulse& session_pulse);
 
   // --- session_inbound.cc ---
   bool on_packet(TimeNs now, std::span<const std::byte> packet, EventBatch& events);
@@ -52,6 +52,12 @@ struct Session::State {
   [[nodiscard]] std::size_t room_for_data() const;
   [[nodiscard]] bool results_wait();
   [[nodiscard]] bool nothing_due();
+  void note_idle();
+  /// Something waits that may go as soon as time, window or the next turn lets it.
+  [[nodiscard]] bool wants_to_send() const {
+    return closed || ping_due || sender.has_items() || sender.has_fragments() ||
+           receiver.has_urgent_items();
+  }
 
   // --- session.cc ---
   void shut(Reason reason, bool tell_peer, EventBatch* events);
@@ -63,6 +69,7 @@ struct Session::State {
   [[nodiscard]] TimeNs paced_until_ns() const;
 
   SessionConfig config;
+  Pulse& pulse;
   Sender sender;
   Receiver receiver;
   SentPackets sent;

@@ -128,8 +128,11 @@ bool Channels::poll() {
     const ChannelIndex index = core_.active[at];
     Channel& channel = core_.channels[index];
     // What is new goes first: whoever gets it waits for it, and what was released waits for nobody.
-    bool busy = channel.home && core_.outbound->take(index);
-    if (!channel.removing) busy |= take_releases(index);
+    bool busy = channel.home && (channel.has_stash || channel.ipc->submission_waits()) &&
+                core_.outbound->take(index);
+    if (!channel.removing && channel.ipc->release_waits(core_.config.index))
+      busy |= take_releases(index);
+    if (channel.ipc->violated()) violate(index);
     if (busy) {
       channel.idle_turns = 0;
       core_.worked = true;
@@ -294,7 +297,9 @@ void Channels::push_direct(ChannelIndex index, std::uint32_t in) {
 void Channels::flush() {
   for (const ChannelIndex index : core_.active) {
     Channel& channel = core_.channels[index];
-    if (channel.removing) continue;
+    if (channel.removing ||
+        (!channel.deliveries_dirty && channel.backlog.empty() && !untold(channel)))
+      continue;
     while (!channel.backlog.empty()) {
       const std::uint32_t in = channel.backlog.front();
       InMessage& message = core_.ins[in];

@@ -51,6 +51,8 @@ inline constexpr DurationNs kReceivePauseNs = kMicrosecondNs;
 /// The same when no packet came or went for kNetworkAtWorkNs: nobody waits for an answer.
 inline constexpr DurationNs kQuietReceivePauseNs = 10 * kMicrosecondNs;
 inline constexpr DurationNs kNetworkAtWorkNs = 200 * kMicrosecondNs;
+/// Who is silent is looked for no more often than this.
+inline constexpr DurationNs kEvidenceLookNs = kEvidenceNs / 32;
 /// Programs are at work for so long after their last submission or release.
 inline constexpr DurationNs kProgramsAtWorkNs = 20 * kMicrosecondNs;
 /// Turns without work after which a channel is parked: it rings when it wants something.
@@ -216,6 +218,7 @@ struct Core {
   std::uint32_t came_back_since_full = 0;
   std::uint32_t lent_messages = 0;  ///< InMessages that have a lender
   std::uint32_t removing_channels = 0;
+  bool links_wait = false;  ///< else no link has waiting_services
   bool draining = false;
   bool drained_told = false;
   Quarantine quarantine{[this](const HeldMemory& memory) { give_back(memory); }};

@@ -171,6 +171,7 @@ class Groups {
   std::vector<Consumer> consumers_;
   IndexPool<Key> keys_;
   HashIndex key_index_;
+  bool some_wait_ = false;            ///< else all lists of this part are empty
   std::uint32_t releasing_ = kNone;   ///< the run of the release that was taken last
   std::uint64_t releasing_from_ = 0;  ///< the token of its first message
   TimeNs next_ask_ns_ = 0;            ///< for memory of another user's domain

@@ -38,6 +38,7 @@ void Groups::enqueue_run(std::uint32_t at) {
   group.runs.push_back(core_.in_runs, at);
   group.in_runs += run.header.count;
   if (group.giving == kNone) group.giving = at;
+  some_wait_ = true;
   give_runs(group);
 }
 

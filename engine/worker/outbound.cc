@@ -93,6 +93,7 @@ void Outbound::recall_newer(std::uint32_t out) {
     message.header.attempt = message.attempt;
     link.queue[message.service].push_front(core_.outs, at);
     link.waiting_services |= std::uint64_t{1} << message.service;
+    core_.links_wait = true;
   }
 }
 
@@ -120,6 +121,9 @@ bool Outbound::room_came() const {
 }
 
 void Outbound::on_time() {
+  const TimeNs first =
+      std::min({core_.deadlines.next_ns(), runs_due_ns_, lost_answers_at_ns_, retry_at_ns_});
+  if (first > core_.now && !reconsider_ && !local_full_) return;
   runs_on_time();
   std::uint32_t walks = 0;
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {

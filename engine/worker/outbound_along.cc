@@ -39,6 +39,7 @@ class SameWay {
 /// as go with it, but at most `most`; how many they were.
 std::uint32_t Outbound::take_along(ChannelIndex index, std::uint32_t at, std::uint32_t most) {
   Channel& channel = core_.channels[index];
+  if (!channel.ipc->submission_waits()) return 0;
   OutRun& run = core_.out_runs[at];
   // More than a quarter of all records taken: then each has to be asked for (has_share).
   const std::uint32_t plenty = core_.outs.capacity() - core_.outs.capacity() / 4;

@@ -178,11 +178,15 @@ void Outbound::send_to(std::uint32_t out, NodeIndex node) {
   message.state = OutState::kQueued;
   link.queue[message.service].push_back(core_.outs, out);
   link.waiting_services |= std::uint64_t{1} << message.service;
+  core_.links_wait = true;
 }
 
 void Outbound::pump() {
+  if (!core_.links_wait) return;
+  core_.links_wait = false;
   for (std::uint32_t at = 0; at < core_.links.size(); ++at) {
     Link& link = core_.links[at];
+    core_.links_wait |= link.waiting_services != 0;
     if (link.waiting_services == 0 || link.session == nullptr) continue;
     std::uint64_t blocked = 0;
     while ((link.waiting_services & ~blocked) != 0) {

@@ -112,6 +112,7 @@ std::uint32_t Outbound::open_run(ChannelIndex index, const ipc::Submission& subm
   channel.runs.push_back(core_.out_runs, at);
   link.runs[submission.service].push_back(core_.out_runs, at);
   link.waiting_services |= std::uint64_t{1} << submission.service;
+  core_.links_wait = true;
   return at;
 }
 

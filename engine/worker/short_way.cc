@@ -172,6 +172,7 @@ bool ShortWay::take(ChannelIndex index, const ipc::Submission& fields,
   if (!handed_out) {
     message.receiver = ShortConsumer::kWaiting;
     taker.shorts.push_back(core_.shorts, at);
+    core_.groups->some_wait_ = true;
   }
   if (message.level != Level::kProcessed) end_sender(at);
   return true;

@@ -38,7 +38,8 @@ bool Worker::turn(TimeNs now) {
   core.now = now;
   core.worked = false;
   core.handed_over = false;
-  state.receive_from_siblings();
+  const bool siblings = core.config.worker_count > 1;
+  if (siblings) state.receive_from_siblings();
   state.receive();
   state.run_timers();
   state.obey();
@@ -50,7 +51,7 @@ bool Worker::turn(TimeNs now) {
   state.outbound.on_time();
   state.outbound.pump();
   state.channels.flush();
-  state.transmit_to_siblings();
+  if (siblings) state.transmit_to_siblings();
   state.transmit();
   ++core.counters.turns;
   if (core.worked) ++core.counters.busy_turns;
@@ -80,6 +81,8 @@ void Worker::State::keep_house() {
 }
 
 void Worker::State::gather_evidence() {
+  if (core.now < evidence_look_ns) return;
+  evidence_look_ns = core.now + kEvidenceLookNs;
   for (Link& link : core.links) {
     if (link.session == nullptr || link.node == core.config.self) continue;
     const TimeNs since = link.session->unanswered_since_ns();
@@ -119,9 +122,10 @@ TimeNs Worker::next_deadline_ns() const {
     if (sibling) continue;
     const TimeNs since = link.session->unanswered_since_ns();
     if (since != kNeverNs)
-      next = std::min(next, std::max(since + kEvidenceNs, link.evidence_at_ns));
+      next = std::min(next,
+                      std::max({since + kEvidenceNs, link.evidence_at_ns, state.evidence_look_ns}));
     else if (link.evidence_sent)
-      next = core.now;
+      next = std::min(next, std::max(core.now, state.evidence_look_ns));
   }
   if (state.channels.blocked() || state.groups.blocked() || state.crossing_full)
     next = std::min(next, core.now + Channels::kBlockedNapNs);

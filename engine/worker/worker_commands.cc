@@ -9,6 +9,7 @@ namespace ringwire::worker {
 
 void Worker::State::obey() {
   core.outbox.flush();
+  if (commands.empty()) return;
   Command command;
   while (core.outbox.clear() && commands.try_pop(command)) {
     core.worked = true;

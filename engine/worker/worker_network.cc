@@ -49,7 +49,9 @@ void Worker::State::on_packet(std::uint32_t index, std::span<const std::byte> pa
 void Worker::State::run_timers() {
   for (std::uint32_t index = 0; index < core.links.size(); ++index) {
     Link& link = core.links[index];
-    if (link.session == nullptr || link.session->next_deadline_ns() > core.now) continue;
+    if (link.session == nullptr || !link.session->due(core.now) ||
+        !link.session->timer_due(core.now))
+      continue;
     link.session->on_timer(core.now, events);
     inbound.on_events(index, events);
     if (link.session->closed()) {
@@ -87,12 +89,15 @@ void Worker::State::fill_burst() {
   unsent_from = 0;
   const auto count = static_cast<std::uint32_t>(core.links.size());
   for (std::uint32_t step = 0; step < count; ++step) {
-    Link& link = core.links[(next_link + step) % count];
-    if (link.session == nullptr || !link.destination_open) continue;
-    while (unsent_count < filled.size()) {
+    const std::uint32_t at = next_link + step;
+    Link& link = core.links[at < count ? at : at - count];
+    if (link.session == nullptr || !link.destination_open || !link.session->due(core.now)) continue;
+    do {
+      if (unsent_count == filled.size()) return;
       if (spare_count == 0) spare_count = core.port.tx_alloc(spare);
       if (spare_count == 0) return;
-      port::TxPacket& packet = spare[spare_count - 1];
+      port::TxPacket& packet = filled[unsent_count];
+      packet = spare[spare_count - 1];
       transport::Gather gather;
       const std::size_t bytes =
           link.session->poll_transmit(core.now, std::span(packet.data, packet.capacity_bytes),
@@ -102,11 +107,11 @@ void Worker::State::fill_burst() {
       packet.gathered = gather.bytes;
       packet.gather_at_bytes = gather.at_bytes;
       packet.destination = link.destination;
-      filled[unsent_count++] = packet;
+      ++unsent_count;
       --spare_count;
-    }
+    } while (link.session->wants_more());
   }
-  if (unsent_count != 0) next_link = (next_link + 1) % count;
+  if (unsent_count != 0 && ++next_link >= count) next_link = 0;
 }
 
 // ---- the other workers of this engine ----------------------------------------------------------
@@ -160,6 +165,7 @@ void Worker::State::transmit_to_siblings() {
     if (siblings[other] == kNone) continue;
     PacketBox& box = core.config.crossing->box(core.config.index, other);
     transport::Session& session = *core.links[siblings[other]].session;
+    if (!session.due(core.now)) continue;
     bool sent = false;
     while (true) {
       const std::span<std::byte> room = box.claim();

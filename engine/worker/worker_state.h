@@ -93,6 +93,7 @@ struct Worker::State {
   TimeNs packets_at_ns = 0;      ///< a packet came or went
   TimeNs receive_at_ns = 0;      ///< no look at the port before
   TimeNs house_at_ns = 0;
+  TimeNs evidence_look_ns = 0;          ///< no look at who is silent before
   std::vector<std::uint32_t> siblings;  ///< links to the other workers here, by worker; own: kNone
   std::uint32_t wakes = 0;              ///< bit w: worker w must be woken
   bool crossing_full = false;           ///< what waits for a sibling did not fit

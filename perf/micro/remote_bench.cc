@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -160,6 +161,38 @@ class Node {
     return outcomes;
   }
 
+  void call() {
+    submission_.flags = ipc::kSubmitCall;
+    send(Level::kProcessed);
+  }
+  bool take_answer() {
+    ipc::Delivery delivery;
+    std::uint32_t from = 0;
+    if (!program_.receive(delivery, from)) return false;
+    RW_CHECK(delivery.kind == static_cast<std::uint8_t>(ipc::DeliveryKind::kReply));
+    RW_CHECK(program_.release(from, {delivery.token, 0, 0}));
+    if (program_.take_bell(0)) worker_->wake_channel(0);
+    return true;
+  }
+  void answer() {
+    ipc::Delivery delivery;
+    for (std::uint32_t from = 0; program_.receive(delivery, from);) {
+      if (delivery.kind != static_cast<std::uint8_t>(ipc::DeliveryKind::kMessage)) continue;
+      ipc::Submission reply{};
+      reply.sequence = ++submission_.sequence;
+      reply.target = static_cast<std::uint8_t>(ipc::TargetKind::kOrigin);
+      reply.flags = ipc::kSubmitReply;
+      reply.level = static_cast<std::uint8_t>(Level::kAccepted);
+      reply.payload_bytes = delivery.payload_bytes;
+      std::memcpy(reply.inline_bytes, &delivery.origin, sizeof delivery.origin);
+      std::memcpy(reply.inline_bytes + sizeof delivery.origin, delivery.inline_bytes,
+                  static_cast<std::size_t>(delivery.payload_bytes));
+      RW_CHECK(program_.submit(reply));
+      RW_CHECK(program_.release(from, {delivery.token, 0, ipc::kReleaseReplied}));
+      if (program_.take_bell(0)) worker_->wake_channel(0);
+    }
+  }
+
  private:
   void tell(Command command) { RW_CHECK(commands_.try_push(command)); }
 
@@ -208,6 +241,30 @@ BENCHMARK(worker_remote_message)
     ->Args({1, 2})
     ->Args({128, 0})
     ->Args({128, 2});
+
+/// One call at a time, and its answer.
+void worker_remote_call(benchmark::State& state) {
+  PipePort left_port(1);
+  PipePort right_port(2);
+  left_port.join(right_port);
+  right_port.join(left_port);
+  const auto view = view_of_two();
+  Node left(0, left_port, view);
+  Node right(1, right_port, view);
+  TimeNs now = 0;
+  for (auto _ : state) {
+    left.call();
+    bool answered = false;
+    while (!answered) {
+      left.turn(now += kMicrosecondNs);
+      answered = left.take_answer();
+      right.turn(now);
+      right.answer();
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(worker_remote_call);
 
 }  // namespace
 }  // namespace ringwire::worker
