@@ -118,7 +118,7 @@ def check_includes(path, text):
             continue
         quote, target = match.groups()
         if re.match(r"rte_", target) and not re.match(
-                r"(?:engine/port|perf/load|tests/conformance)/dpdk_|apps/pktgen/", path):
+                r"(?:(?:tests/)?engine/port|perf/load|tests/conformance)/dpdk_|apps/pktgen/", path):
             yield number, f"{target}: DPDK stays inside engine/port/dpdk_*; use engine/port/port.h"
         if target.startswith("openssl/") and not re.match(r"tls/|tests/tls/", path):
             yield number, f"{target}: OpenSSL stays inside tls/; use what tls/ declares"
