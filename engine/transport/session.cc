@@ -75,7 +75,7 @@ TimeNs Session::State::probe_deadline_ns() const {
 }
 
 Session::Session(const SessionConfig& config, TimeNs now)
-    : state_(std::make_unique<State>(config, now, pulse_)) {}
+    : pulse_{.seen_ns = now}, state_(std::make_unique<State>(config, now, pulse_)) {}
 
 Session::~Session() = default;
 

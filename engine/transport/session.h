@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "base/zeroed_array.h"
+#include "engine/transport/limits.h"
 #include "engine/wire/message_header.h"
 #include "engine/wire/run_codec.h"
 
@@ -242,7 +243,7 @@ class Session {
   /// Once or more per turn of the caller: whether poll_transmit or on_timer could have anything to
   /// do. Cheap; and says that the caller is awake.
   [[nodiscard]] bool due(TimeNs now) {
-    pulse_.seen_ns = now;
+    pulse_.see(now);
     return pulse_.touched || (now >= pulse_.due_ns && now >= look_again_ns());
   }
   /// After poll_transmit: whether it may have another packet now.
@@ -256,7 +257,12 @@ class Session {
   struct Pulse {
     bool touched = true;  ///< since poll_transmit had nothing to send, or it may have next time
     TimeNs due_ns = 0;    ///< not touched: nothing is due before
-    TimeNs seen_ns = 0;
+    TimeNs seen_ns = 0;   ///< the caller was awake
+    bool paused = false;  ///< for long it was not
+    void see(TimeNs now) {
+      paused |= now - seen_ns > kPauseNs;
+      seen_ns = now;
+    }
   };
   [[nodiscard]] TimeNs look_again_ns();
   State& touched() {

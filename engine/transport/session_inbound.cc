@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/mutant.h"
 #include "engine/transport/session_state.h"
@@ -369,7 +370,8 @@ void Session::State::probe() {
 }
 
 void Session::State::note_time(TimeNs at) {
-  if (at - std::max(now, pulse.seen_ns) > kPauseNs) congestion.on_pause();
+  pulse.see(at);
+  if (std::exchange(pulse.paused, false)) congestion.on_pause();
   now = std::max(now, at);
 }
 

@@ -3,6 +3,7 @@
 // after construction.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -84,7 +85,11 @@ class ProgramChannel {
   bool receive(ipc::Delivery& delivery, std::uint32_t& worker) {
     for (worker = 0; worker < worker_count_; ++worker) {
       Side& side = sides_[worker];
-      if (!side.deliveries.poll(delivery)) continue;
+      const ipc::Delivery* const entry = side.deliveries.peek();
+      if (entry == nullptr) continue;
+      ipc::copy_once(&delivery, entry, offsetof(ipc::Delivery, inline_bytes));
+      ipc::copy_once(delivery.inline_bytes, entry->inline_bytes, used_inline_bytes(delivery));
+      side.deliveries.skip();
       if (side.deliveries.publish_noting_full()) ring(worker);
       return true;
     }
@@ -104,6 +109,12 @@ class ProgramChannel {
   bool take_bell(std::uint32_t worker) { return std::exchange(sides_[worker].bell, false); }
 
  private:
+  static std::size_t used_inline_bytes(const ipc::Delivery& delivery) {
+    std::uint64_t used = delivery.key_bytes;  // beside a payload that is lent, too
+    if (delivery.extent_file == 0) used += delivery.payload_bytes;
+    if (delivery.count != 0) used = delivery.count * sizeof(ipc::OutcomeRecord);
+    return std::min<std::uint64_t>(used, ipc::kInlineBytes);
+  }
   struct Side {
     ipc::SpscConsumer<ipc::Delivery> deliveries;
     ipc::SpscProducer<ipc::Release> releases;
