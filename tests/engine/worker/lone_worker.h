@@ -9,6 +9,8 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -32,6 +34,17 @@ class LoneWorker {
     Ending ending{};
     Reason reason{};
     auto operator<=>(const Result&) const = default;
+  };
+  /// At the peer: a message, or one of a run.
+  struct Came {
+    std::uint64_t sequence = 0;
+    std::uint64_t hash = 0;
+    Level level{};
+    std::uint16_t flags = 0;
+    std::string service;
+    std::string text;       ///< key and payload
+    std::uint32_t run = 0;  ///< its number, from 1 on; 0: it came by itself
+    NodeIndex node = 0;     ///< to whom
   };
   struct Sent {
     std::uint64_t sequence = 1;
@@ -126,6 +139,7 @@ class LoneWorker {
     for (const auto& sent : port_.take_sent()) {
       if (deaf) continue;
       const auto header = wire::decode_frame_header(sent.bytes);
+      hearing_ = header->connection_id == 56 ? kPeer : kOther;
       RW_CHECK((header->connection_id == 56 ? peer_ : other_).on_packet(now_, sent.bytes, events_));
       read_events();
     }
@@ -172,6 +186,8 @@ class LoneWorker {
   NoticeBox notices;
   std::vector<Result> results;        ///< of the messages sent
   std::size_t messages_received = 0;  ///< by the peer, which settles none
+  std::uint32_t runs_received = 0;    ///< likewise
+  std::vector<Came> came;             ///< all of these
   bool deaf = false;                  ///< what the worker sends is lost
 
  private:
@@ -186,7 +202,13 @@ class LoneWorker {
 
   void read_events() {
     for (const transport::Event& event : events_.all()) {
-      if (event.kind == transport::EventKind::kMessage) ++messages_received;
+      if (event.kind == transport::EventKind::kMessage) {
+        ++messages_received;
+        const wire::MessageHeader& header = event.header;
+        came.push_back({header.id.sequence, header.hash, header.level, header.flags,
+                        std::string(header.service), text_of(event.payload), 0, hearing_});
+      }
+      if (event.kind == transport::EventKind::kRun) read_run(event);
       if (event.kind == transport::EventKind::kResult)
         results.push_back({event.cookie, event.ending, event.reason});
       if (event.kind == transport::EventKind::kRunResult) read_run_result(event);
@@ -194,6 +216,20 @@ class LoneWorker {
     events_.clear();
   }
 
+  static std::string text_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  void read_run(const transport::Event& event) {
+    ++runs_received;
+    const std::byte* at = event.payload.data();
+    for (std::uint32_t index = 0; index < event.run.count; ++index) {
+      const wire::RunEntry entry = wire::run_entry_at(at);
+      came.push_back({event.run.id.sequence + entry.sequence_offset, entry.hash, event.run.level,
+                      event.run.flags, std::string(event.run.service),
+                      text_of({entry.bytes, entry.used_bytes()}), runs_received, hearing_});
+      at += entry.whole_bytes();
+    }
+  }
   void read_run_result(const transport::Event& event) {
     for (std::uint32_t index = 0; index < wire::kMaxRunMessages; ++index) {
       if ((event.mask >> index & 1) == 0) continue;
@@ -205,6 +241,7 @@ class LoneWorker {
   }
 
   TimeNs now_ = kSecondNs;
+  NodeIndex hearing_ = 0;
   fuzz::HandPort port_;
   Worker worker_;
   transport::Session peer_{session(56, 55), kSecondNs};
