@@ -341,6 +341,11 @@ bool AttachConnection::on_map(const Request& request) {
   ipc::FileRequest wanted;
   if (!request.read(wanted) || !request.descriptors.empty())
     return malformed("a request to map a file broke a rule");
+  // What a worker made itself, in a burst, it may have handed out before we looked at what it says:
+  // a program that is refused such a file would have to hand the message back, behind those of its
+  // key that came after it.
+  if (wanted.file >= worker::kWorkerFileBase) server_.rooms_.workers.take_notices();
+  if (closed_) return false;
   const Attachment* attachment = server_.rooms_.attachments.find(attachment_);
   const ipc::MemoryFile* file = server_.rooms_.extents.find(wanted.file, attachment->domain);
   if (file == nullptr) {

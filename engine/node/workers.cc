@@ -76,15 +76,6 @@ void Workers::send(std::uint32_t worker, worker::Command command) {
   flush_backlog(slot);
 }
 
-void Workers::await_notices() {
-  notice_event_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                           [this](const boost::system::error_code& error) {
-                             if (error) return;
-                             take_notices();
-                             await_notices();
-                           });
-}
-
 void Workers::take_notices() {
   std::uint64_t count = 0;
   // Read before the mailboxes: what is pushed later raises the event again.
@@ -102,6 +93,15 @@ void Workers::take_notices() {
     if (taken >= worker::kMailboxItems / 2) slot.thread->wake();
     if (!slot.backlog.empty()) flush_backlog(slot);
   }
+}
+
+void Workers::await_notices() {
+  notice_event_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const boost::system::error_code& error) {
+                             if (error) return;
+                             take_notices();
+                             await_notices();
+                           });
 }
 
 void Workers::flush_backlog(Slot& slot) {

@@ -51,6 +51,9 @@ class Workers {
     for (std::uint32_t index = 0; index < count(); ++index) send(index, worker::Command(item));
   }
 
+  /// Hand on what the workers have said by now, without waiting to be told that they did.
+  void take_notices();
+
   [[nodiscard]] const port::Port& port(std::uint32_t worker) const { return *slots_[worker]->port; }
   [[nodiscard]] const WorkerThread& thread(std::uint32_t worker) const {
     return *slots_[worker]->thread;
@@ -67,7 +70,6 @@ class Workers {
   };
 
   void await_notices();
-  void take_notices();
   void flush_backlog(Slot& slot);
   void flush_later();
 
