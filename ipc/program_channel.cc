@@ -187,18 +187,30 @@ void ProgramChannel::look_for_death() {
 
 // ---- waiting ------------------------------------------------------------------------------------
 
+// The engine has closed the channel, or broken a rule of its queues: nothing comes of waiting.
+bool ProgramChannel::ended() {
+  const ProgramQueues& queues = *side_->queues;
+  if (!queues.closed() && !queues.broken()) return false;
+  side_->link->mark_dead();
+  return true;
+}
+
 bool ProgramChannel::ready(Want want, std::uint32_t worker) {
   ProgramQueues& queues = *side_->queues;
-  if (queues.delivery_waits() || queues.closed()) return true;
-  if (want == Want::kSubmissionRoom || replaying()) return queues.submissions().room() > 0;
-  return want == Want::kReleaseRoom && queues.releases(worker).room() > 0;
+  if (queues.delivery_waits()) return true;
+  const bool for_room = want == Want::kSubmissionRoom || replaying();
+  if (for_room && queues.submissions().room() > 0) return true;
+  if (want == Want::kReleaseRoom && queues.releases(worker).room() > 0) return true;
+  return ended();
 }
 
 bool ProgramChannel::ready_now(Want want, std::uint32_t worker) {
   ProgramQueues& queues = *side_->queues;
-  if (queues.delivery_waits_now() || queues.closed()) return true;
-  if (want == Want::kSubmissionRoom || replaying()) return queues.submissions().room_now();
-  return want == Want::kReleaseRoom && queues.releases(worker).room_now();
+  if (queues.delivery_waits_now()) return true;
+  const bool for_room = want == Want::kSubmissionRoom || replaying();
+  if (for_room && queues.submissions().room_now()) return true;
+  if (want == Want::kReleaseRoom && queues.releases(worker).room_now()) return true;
+  return ended();
 }
 
 // Wait until something may be there (RW_OK), or the deadline (RW_ETIMEOUT). Spins if asked to,
@@ -304,7 +316,7 @@ bool ProgramChannel::arm_event() {
   queues.sleeper().arm(replaying() ? kAsleepForRoom : kAsleep);
   if (ready_now(Want::kEntries, 0)) {
     queues.sleeper().disarm();
-    return true;
+    return side_->link->dead() ? arm_event() : true;
   }
   side_->link->check();
   return side_->link->dead();

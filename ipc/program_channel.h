@@ -81,6 +81,7 @@ class ProgramChannel {
   int declare(EngineSide& side, const Serve& serve, AttachType type);
   int pause(TimeNs deadline, Want want, std::uint32_t worker);
   int sleep(TimeNs deadline, Want want, std::uint32_t worker);
+  [[nodiscard]] bool ended();
   [[nodiscard]] bool ready(Want want, std::uint32_t worker);
   [[nodiscard]] bool ready_now(Want want, std::uint32_t worker);
   void tidy_memory();

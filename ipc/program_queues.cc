@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -168,6 +169,14 @@ bool ProgramQueues::delivery_waits_now() {
   for (std::uint32_t worker = 0; worker < worker_count_; ++worker)
     if (workers_[worker].deliveries.waits_now()) return true;
   return false;
+}
+
+bool ProgramQueues::broken() const {
+  const auto is_broken = [](const Worker& worker) {
+    return worker.releases.broken() || worker.deliveries.broken();
+  };
+  return submissions_.broken() ||
+         std::any_of(workers_.begin(), workers_.begin() + worker_count_, is_broken);
 }
 
 void ProgramQueues::clear_event() {

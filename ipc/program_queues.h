@@ -36,6 +36,8 @@ class ProgramQueues {
   [[nodiscard]] std::uint32_t worker_count() const { return worker_count_; }
   [[nodiscard]] int event() const { return event_; }
   [[nodiscard]] bool closed() const { return closed_.is_set(); }
+  /// The engine wrote an index that cannot be: found where a queue was looked at last.
+  [[nodiscard]] bool broken() const;
 
   SpscProducer<Submission>& submissions() { return submissions_; }
   SpscProducer<Release>& releases(std::uint32_t worker) { return workers_[worker].releases; }

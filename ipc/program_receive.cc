@@ -42,12 +42,13 @@ void ProgramChannel::return_token(EngineSide& side, std::uint32_t worker, std::u
   auto& releases = side.queues->releases(worker);
   Release* place = nullptr;
   while ((place = releases.claim()) == nullptr) {
-    if (side.link->dead() || releases.broken()) return;
+    if (side.queues->broken() || side.queues->closed()) side.link->mark_dead();
+    if (side.link->dead()) return;
     side.queues->flush();
     // Only the room matters: entries that wait are taken by whoever called us.
     Sleeper& sleeper = side.queues->sleeper();
     sleeper.arm(kAsleepForRoom);
-    if (!releases.room_now()) {
+    if (!releases.room_now() && !releases.broken()) {
       const auto seen =
           wait_on(side.queues->event(), POLLIN, side.link->socket(), POLLRDHUP, kNeverNs);
       if (seen[0] != 0) side.queues->clear_event();

@@ -1,6 +1,8 @@
 // The fake engine's thread, its life and its attach socket.
 #include "tests/ipc/fake_engine.h"
 
+#include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <sys/poll.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <utility>
 
 #include "base/bytes.h"
@@ -61,6 +64,25 @@ void FakeEngine::close_attachments(AttachStatus status, const char* text) {
     }
     while (!attachments_.empty()) drop(attachments_.begin()->first);
   });
+}
+
+void FakeEngine::break_submissions() {
+  std::promise<void> broken;
+  tell([this, &broken] {
+    constexpr std::uint64_t kNoHead = 1ULL << 40;
+    for (auto& [fd, attachment] : attachments_) {
+      for (auto& [number, channel] : attachment.channels) {
+        const std::string path =
+            "/proc/self/fd/" + std::to_string(channel->end->down_descriptor_read_only());
+        const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
+        EXPECT_EQ(pwrite(file, &kNoHead, sizeof kNoHead, kDownSubmissionHeadOffset),
+                  static_cast<ssize_t>(sizeof kNoHead));
+        close(file);
+      }
+    }
+    broken.set_value();
+  });
+  broken.get_future().wait();
 }
 
 void FakeEngine::release_held() {

@@ -86,6 +86,8 @@ class FakeEngine {
   void crash();
   /// End the attachments with a reason, as after a violation.
   void close_attachments(AttachStatus status, const char* text);
+  /// Store a head of every channel's submission queue that cannot be.
+  void break_submissions();
   void set_hold(bool hold) {
     tell([this, hold] { options_.hold = hold; });
   }
@@ -103,6 +105,9 @@ class FakeEngine {
   }
   bool wait_for_submissions(std::size_t count) {
     return wait_until([&] { return seen_.size() >= count; });
+  }
+  bool wait_until_greeted(std::size_t count) {
+    return wait_until([&] { return hello_ids_.size() >= count; });
   }
   bool wait_until_served() {
     return wait_until([&] { return serves_ > 0; });

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -243,6 +244,19 @@ TEST_F(Ringwire, thrown_out_stays_out_with_the_reason) {
   rw_message* message = nullptr;
   EXPECT_EQ(rw_receive(channel, kLongNs, &message), RW_ECLOSED);
   EXPECT_STREQ(rw_last_error(), "it broke a rule");
+}
+
+// S-12.
+TEST_F(Ringwire, a_cancel_at_a_queue_that_the_engine_broke_attaches_again) {
+  start({.stalled = true});
+  channel = open_channel(16);
+  const rw_ticket first = send("k", "1");
+  for (int count = 1; count < 16; ++count) send("k", "another");
+  engine->break_submissions();
+  auto cancelled = std::async(std::launch::async, [&] { return rw_cancel(channel, first); });
+  EXPECT_TRUE(engine->wait_until_greeted(2));
+  engine->set_stalled(false);
+  EXPECT_EQ(cancelled.get(), RW_OK);
 }
 
 }  // namespace
