@@ -1,5 +1,6 @@
 #include "perf/load/load_node.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -48,6 +49,7 @@ std::uint64_t hash_owned_by(const ring::View& view, Side side) {
 LoadNode::LoadNode(Side side, port::Port& port, const Endpoint& remote,
                    std::uint64_t receive_queue_bytes)
     : side_(side), port_(port) {
+  returned_.reserve(64);
   const TimeNs now = node::clock_now_ns();
   worker::WorkerConfig config;
   config.self = node_of(side);
@@ -189,9 +191,12 @@ void LoadNode::obey() {
     } else if (const auto* large = std::get_if<worker::NeedLarge>(&notice)) {
       add_file(ipc::kLargeClass, large->bytes, large->request);
     } else if (const auto* back = std::get_if<worker::ReturnFile>(&notice)) {
-      // Large files come back after seconds without use, which a slow machine has between two
-      // scenes; an engine's helper unmaps them.
-      if (!system_calls_forbidden()) files_.erase(back->file);
+      // Files come back after seconds without use, which a slow machine has between two scenes; an
+      // engine's helper unmaps them, and makes others when they are wanted again.
+      if (system_calls_forbidden())
+        returned_.push_back(back->file);
+      else
+        files_.erase(back->file);
     } else if (auto* own = std::get_if<worker::OwnFile>(&notice)) {
       own_files_.push_back(std::move(own->memory));
     } else if (auto* taken = std::get_if<worker::SnapshotTaken>(&notice)) {
@@ -204,6 +209,15 @@ void LoadNode::obey() {
 }
 
 void LoadNode::add_file(std::uint16_t size_class, std::uint64_t bytes, std::uint64_t request) {
+  const auto kept = std::find_if(returned_.begin(), returned_.end(), [&](std::uint32_t number) {
+    return files_.at(number).bytes() == bytes;
+  });
+  if (kept != returned_.end()) {
+    const std::uint32_t number = *kept;
+    returned_.erase(kept);
+    command(worker::AddExtentFile{0, number, files_.at(number).data(), bytes, size_class, request});
+    return;
+  }
   auto made = ipc::MemoryFile::create("load-receive", bytes);
   RW_CHECK(made.ok());
   const std::uint32_t number = next_file_++;

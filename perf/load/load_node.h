@@ -65,6 +65,7 @@ class LoadNode {
   worker::CommandBox commands_;
   worker::NoticeBox notices_;
   std::map<std::uint32_t, ipc::MemoryFile> files_;  ///< of received messages
+  std::vector<std::uint32_t> returned_;             ///< of these, kept until they are wanted again
   std::vector<const std::byte*> file_data_;         ///< the same by number
   std::map<std::uint64_t, std::vector<Buffer>> buffers_;
   std::vector<ipc::MemoryFile> sending_;

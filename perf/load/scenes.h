@@ -47,7 +47,8 @@ class RoundTrips {
   explicit RoundTrips(const Stage& stage);
   /// One has ended now. False when it was the last.
   bool next();
-  [[nodiscard]] Figures figures(std::uint64_t allocations) const;
+  /// Sorts what it counted: the last thing to ask for.
+  [[nodiscard]] Figures figures(std::uint64_t allocations);
   /// So many packets of this side's were sent for one, since the construction.
   [[nodiscard]] double packets_a_trip() const;
 
@@ -55,7 +56,7 @@ class RoundTrips {
   const port::Port& port_;
   std::uint64_t packets_before_;
   std::uint64_t trips_ = 0;
-  std::vector<std::uint32_t> times_ns_;
+  std::vector<std::uint32_t>& times_ns_;
   TimeNs count_from_ns_;
   TimeNs end_ns_;
   TimeNs last_ns_;
