@@ -120,6 +120,8 @@ class Installed(unittest.TestCase):
         unit = next(self.root.rglob("systemd/system/ringwire@.service")).read_text("utf-8")
         prefix = "/" + str(self.prefix.relative_to(self.root))
         self.assertIn(f"\nExecStart={prefix}/bin/ringwire-engine -f /etc/ringwire/%i.toml\n", unit)
+        self.assertEqual((self.prefix / "share/ringwire/dpdk.conf").read_bytes(),
+                         (SOURCE / "packaging/dpdk.conf").read_bytes())
 
     def test_the_examples_build_in_each_language(self):
         for name in ("hello_send.c", "hello_send.cc"):
