@@ -129,10 +129,9 @@ std::string only_device(const port::DpdkEal& eal) {
   if (devices.size() == 1) return devices.front();
   std::string names;
   for (const std::string& device : devices) names.append(names.empty() ? "" : ", ").append(device);
-  throw ConfigRefused("[[port]] device: " +
-                      (names.empty() ? "DPDK has none: name one by --vdev among the EAL arguments, "
-                                       "or bind a NIC to vfio-pci (dpdk-devbind.py)"
-                                     : "DPDK has several, name one of " + names));
+  throw ConfigRefused("[[port]] device: " + (names.empty()
+                                                 ? eal.no_device({}).text
+                                                 : "DPDK has several, name one of " + names));
 }
 
 /// Where workers run: the processors of DPDK's lcores and [node] cores must say the same.

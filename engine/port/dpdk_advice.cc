@@ -42,9 +42,12 @@ struct Row {
 };
 
 // As DPDK 22.11 says it; what is most certain first.
-constexpr std::array<Row, 8> kStartRows = {{
+constexpr std::array<Row, 9> kStartRows = {{
     {"another primary process",
      "; another DPDK process has this name: add --file-prefix=NAME to the EAL arguments"},
+    {"Cannot create runtime directory",
+     "; DPDK's run-time folder, which it names above, is not this user's: set XDG_RUNTIME_DIR to a "
+     "folder that is (`mktemp -d`)"},
     {">= RTE_MAX_LCORE", "; lcores are numbered below 128: give them numbers, --lcores 'ID@CPU'"},
     {"invalid core list", "; -l names a core that is not there, or twice: see `nproc`"},
     {"invalid coremask", "; -c names a core that is not there: see `nproc`"},
@@ -58,8 +61,32 @@ constexpr std::string_view kHugepages =
     "; DPDK wants hugepages: `sysctl -w vm.nr_hugepages=512` and `mkdir -p /dev/hugepages; mount "
     "-t hugetlbfs hugetlbfs /dev/hugepages`, or do without by --no-huge -m 256";
 constexpr std::string_view kRights =
-    "; DPDK needs root, or for a user: rights on /dev/hugepages (or --no-huge -m 256), "
-    "--iova-mode=va, and a run-time folder of its own (XDG_RUNTIME_DIR)";
+    "; DPDK needs root, or for a user one of: --in-memory (hugepages that no file stands for), a "
+    "hugetlbfs of the user's (`mount -t hugetlbfs -o uid=USER hugetlbfs /dev/hugepages`), "
+    "--no-huge -m 256";
+
+/// `setcap` is for a program started by hand; the unit has a drop-in.
+constexpr std::string_view kCapabilities =
+    ": as root, or `setcap cap_net_raw,cap_net_admin+ep` on this program, or the unit's drop-in "
+    "for "
+    "DPDK";
+
+// Of a device that could not be made.
+constexpr std::array<Row, 4> kDeviceRows = {{
+    {"Could not open AF_PACKET socket", "it needs CAP_NET_RAW and CAP_NET_ADMIN"},
+    {"Unable to create TAP interface", "it needs CAP_NET_ADMIN"},
+    {"SIOCGIFINDEX", "no such interface here: see `ip link`"},
+    {"Invalid socket directory", "its socket's folder is not there, or not for this user"},
+}};
+
+/// The device that DPDK says it could not make, or nothing.
+std::string_view device_not_made(std::string_view log) {
+  constexpr std::string_view kSaid = "failed to initialize ";
+  const std::size_t at = log.find(kSaid);
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = log.substr(at + kSaid.size());
+  return rest.substr(0, rest.find_first_of(" \n"));
+}
 
 }  // namespace
 
@@ -89,6 +116,19 @@ std::string advice_on_start(std::string_view log, std::span<const std::string> a
 }
 
 std::string advice_on_device(std::string_view log, const DeviceFacts& facts) {
+  if (const std::string_view device = device_not_made(log);
+      !device.empty() && (facts.name.empty() || facts.name == device)) {
+    std::string advice = ": " + std::string(device) + " could not be made; ";
+    for (const Row& row : kDeviceRows)
+      if (has(log, row.said)) {
+        advice.append(row.mends);
+        return row.mends.starts_with("it needs") ? advice.append(kCapabilities) : advice;
+      }
+    return advice + "see DPDK's messages above";
+  }
+  if (facts.name.empty())
+    return ": name one by --vdev among the EAL arguments, or bind a NIC to vfio-pci "
+           "(dpdk-devbind.py)";
   if (facts.is_on_bus && !facts.kernel_driver.empty() && facts.kernel_driver != "vfio-pci")
     return ": it is bound to the kernel driver " + facts.kernel_driver +
            ": `modprobe vfio-pci; dpdk-devbind.py --bind=vfio-pci " + facts.name +
@@ -103,10 +143,15 @@ std::string advice_on_device(std::string_view log, const DeviceFacts& facts) {
          "; name a virtual one by --vdev=" + facts.name + ",... among the EAL arguments";
 }
 
-std::string advice_on_device_start(std::string_view driver) {
+std::string advice_on_device_start(std::string_view driver, int error) {
   if (driver == "net_memif")
     return "; is its peer there? The side with role=server makes the socket and is started first, "
            "the one with role=client connects to it";
+  if (driver == "net_af_packet" && error == EPERM)
+    return "; it needs CAP_NET_RAW and CAP_NET_ADMIN" + std::string(kCapabilities);
+  if (driver == "net_af_xdp")
+    return "; it needs CAP_NET_RAW, CAP_NET_ADMIN, CAP_SYS_ADMIN and room for locked memory "
+           "(`ulimit -l`), or root; see DPDK's messages above";
   return "; see DPDK's messages above";
 }
 

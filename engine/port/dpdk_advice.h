@@ -14,17 +14,17 @@ namespace ringwire::port {
                                           std::span<const std::string> arguments, int error);
 
 struct DeviceFacts {
-  std::string name;           ///< as in the settings
+  std::string name;           ///< as in the settings; empty: none was named, and there is none
   std::string kernel_driver;  ///< that a PCI device is bound to; empty: none, or no PCI device
   bool is_on_bus = false;     ///< a PCI device of this machine
   std::string others;         ///< the devices that DPDK has, for the message
 };
 
-/// The same for a device that DPDK does not have.
+/// The same for a device that DPDK does not have. Starts with ": ".
 [[nodiscard]] std::string advice_on_device(std::string_view log, const DeviceFacts& facts);
 
-/// The same for a device that would not start: `driver` as DPDK names it.
-[[nodiscard]] std::string advice_on_device_start(std::string_view driver);
+/// The same for a device that would not start: `driver` as DPDK names it, and the error number.
+[[nodiscard]] std::string advice_on_device_start(std::string_view driver, int error);
 
 /// Whether a name has the form of a PCI address, with or without the domain.
 [[nodiscard]] bool is_pci_address(std::string_view name);

@@ -35,6 +35,11 @@ PortError device_error(int error, const std::string& what, std::string advice = 
           "cannot " + what + ": " + rte_strerror(error) + std::move(advice)};
 }
 
+std::string_view driver_of(std::uint16_t device) {
+  rte_eth_dev_info info{};
+  return rte_eth_dev_info_get(device, &info) == 0 ? info.driver_name : "";
+}
+
 PortError bad_options(std::string text) { return {PortErrorCode::kBadOptions, 0, std::move(text)}; }
 
 /// The offloads of `wanted` if the device has them all.
@@ -221,19 +226,17 @@ std::optional<PortError> DpdkDevice::start() {
   const auto queues_count = static_cast<std::uint16_t>(options_.queues_count);
   if (const int result = rte_eth_dev_configure(id_, queues_count, queues_count, &configuration);
       result < 0)
-    return device_error(-result, "configure " + options_.device, advice_on_device_start({}));
+    return device_error(-result, "configure " + options_.device,
+                        advice_on_device_start(driver_of(id_), -result));
   if (auto error = set_up_queues()) return error;
   rte_ether_addr ethernet{};
   if (const int result = rte_eth_macaddr_get(id_, &ethernet); result < 0)
     return device_error(-result, "ask " + options_.device + " for its Ethernet address");
   std::memcpy(rules_.ethernet.data(), &ethernet, rules_.ethernet.size());
   if (rte_is_zero_ether_addr(&ethernet)) name_device();
-  if (const int result = rte_eth_dev_start(id_); result < 0) {
-    rte_eth_dev_info info{};
-    const bool is_known = rte_eth_dev_info_get(id_, &info) == 0;
+  if (const int result = rte_eth_dev_start(id_); result < 0)
     return device_error(-result, "start " + options_.device,
-                        advice_on_device_start(is_known ? info.driver_name : ""));
-  }
+                        advice_on_device_start(driver_of(id_), -result));
   is_started_ = true;
   log_ = rte_log_register_type_and_pick_level("ringwire.port", RTE_LOG_NOTICE);
   receive_groups();
@@ -269,10 +272,12 @@ std::optional<PortError> DpdkDevice::set_up_queues() {
     if (const int result =
             rte_eth_rx_queue_setup(id_, index, rx_count, socket, nullptr, queues_[index].pool);
         result < 0)
-      return device_error(-result, "set up a receive queue of " + options_.device);
+      return device_error(-result, "set up a receive queue of " + options_.device,
+                          advice_on_device_start(driver_of(id_), -result));
     if (const int result = rte_eth_tx_queue_setup(id_, index, tx_count, socket, nullptr);
         result < 0)
-      return device_error(-result, "set up a transmit queue of " + options_.device);
+      return device_error(-result, "set up a transmit queue of " + options_.device,
+                          advice_on_device_start(driver_of(id_), -result));
   }
   return std::nullopt;
 }

@@ -173,7 +173,8 @@ PortError DpdkEal::no_device(const std::string& name) const {
         std::filesystem::read_symlink(folder / "driver", ignored).filename().string();
   }
   return {PortErrorCode::kBadOptions, 0,
-          "DPDK has no device \"" + name + '"' + advice_on_device(log_, facts)};
+          (name.empty() ? "DPDK has no device" : "DPDK has no device \"" + name + '"') +
+              advice_on_device(log_, facts)};
 }
 
 Result<Done, PortError> DpdkEal::add_device(const std::string& name, const std::string& arguments) {

@@ -27,11 +27,12 @@ class DpdkStart(unittest.TestCase):
         memif = "--vdev=net_memif0,role=client,socket=/tmp/rw-nobody.sock,socket-abstract=no"
         for eal, options, code, says in (
                 (EAL, (), 2, "address of its own"),
-                (EAL, address, 2, "DPDK has none"),
+                (EAL, address, 2, "DPDK has no device: name one by --vdev"),
                 ((*EAL, "--vdev=net_null0", "--vdev=net_null1"), address, 2,
                  "net_null0, net_null1"),
                 ((*EAL, "--vdev=net_null0"), (*address, "-o", "port.device=net_tap7"), 2,
                  "it has net_null0"),
+                ((*EAL, "--vdev=net_af_packet0,iface=rw-none"), address, 2, "see `ip link`"),
                 ((*EAL, "--vdev=net_foo0"), address, 2, "apt-get install librte-net-foo23"),
                 ((*EAL, memif), address, 1, "The side with role=server"),
                 (("-l", "4000", "--no-pci"), address, 2, "--lcores"),

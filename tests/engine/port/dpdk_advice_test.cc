@@ -15,7 +15,13 @@ TEST(DpdkAdvice, names_the_command_for_what_dpdk_said_at_its_start) {
     const char* says;
   } rows[] = {
       {"EAL: FATAL: Cannot get hugepage information.\n", EACCES, "vm.nr_hugepages"},
-      {"EAL: get_hugepage_dir(): open hugetlbfs failed: Permission denied\n", EACCES, "rights on"},
+      {"EAL: get_hugepage_dir(): open hugetlbfs failed: Permission denied\n", EACCES,
+       "--in-memory"},
+      {"EAL: get_seg_fd(): open '/dev/hugepages/rtemap_0' failed: Permission denied\n", ENOMEM,
+       "-o uid=USER"},
+      {"EAL: Error creating '/tmp/dpdk/rte': Permission denied\nEAL: Cannot create runtime "
+       "directory\nEAL: Invalid 'command line' arguments.\n",
+       EINVAL, "XDG_RUNTIME_DIR"},
       {"EAL: Cannot create lock on '/run/dpdk/rte/config'. Is another primary process running?\n",
        EINVAL, "--file-prefix"},
       {"EAL: lcore 77 unavailable\nEAL: invalid core list, please check\n", EINVAL, "-l names"},
@@ -59,6 +65,42 @@ TEST(DpdkAdvice, tells_absent_devices_apart) {
   const std::string said =
       advice_on_device("EAL: x\nrte_pmd_init_internals(): net_tap1: ioctl failed\nEAL: y\n", other);
   EXPECT_EQ(said, ": DPDK said: rte_pmd_init_internals(): net_tap1: ioctl failed");
+}
+
+TEST(DpdkAdvice, names_what_keeps_a_virtual_device_from_being_made) {
+  const struct {
+    const char* log;
+    const char* says;
+  } rows[] = {
+      {"open_packet_iface(): Could not open AF_PACKET socket\n",
+       "needs CAP_NET_RAW and CAP_NET_ADM"},
+      {"eth_dev_tap_create(): Unable to create TAP interface\n", "it needs CAP_NET_ADMIN: as root"},
+      {"net_x0: ioctl failed (SIOCGIFINDEX):No such device\n", "see `ip link`"},
+      {"memif_check_socket_filename(): Invalid socket directory.\n", "its socket's folder"},
+      {"something(): quite new\n", "see DPDK's messages"},
+  };
+  for (const auto& row : rows)
+    // Named in the settings or not.
+    for (const char* name : {"net_x0", ""}) {
+      const DeviceFacts facts{.name = name, .kernel_driver = {}, .is_on_bus = false, .others = {}};
+      const std::string log =
+          std::string(row.log) + "vdev_probe(): failed to initialize net_x0 device\n";
+      const std::string advice = advice_on_device(log, facts);
+      EXPECT_TRUE(advice.starts_with(": net_x0 could not be made; ")) << advice;
+      EXPECT_NE(advice.find(row.says), std::string::npos) << advice;
+    }
+  const DeviceFacts none{.name = {}, .kernel_driver = {}, .is_on_bus = false, .others = {}};
+  EXPECT_TRUE(advice_on_device("EAL: x\n", none).starts_with(": name one by --vdev"));
+  const DeviceFacts other{.name = "net_y0", .kernel_driver = {}, .is_on_bus = false, .others = {}};
+  EXPECT_TRUE(advice_on_device("failed to initialize net_x0 device\n", other)
+                  .starts_with(": it has none; name a virtual one by --vdev=net_y0"));
+}
+
+TEST(DpdkAdvice, names_what_a_device_lacks_at_its_start) {
+  EXPECT_NE(advice_on_device_start("net_memif", EPERM).find("role=server"), std::string::npos);
+  EXPECT_NE(advice_on_device_start("net_af_packet", EPERM).find("setcap"), std::string::npos);
+  EXPECT_EQ(advice_on_device_start("net_af_packet", EIO), "; see DPDK's messages above");
+  EXPECT_NE(advice_on_device_start("net_af_xdp", EINVAL).find("SYS_ADMIN"), std::string::npos);
 }
 
 TEST(DpdkAdvice, knows_pci_addresses_and_lcore_arguments) {
