@@ -19,6 +19,8 @@ constexpr std::uint64_t kSendsPerCollection = 16;
 constexpr std::int64_t kWaitNs = 100'000'000;
 constexpr std::int64_t kDrainNs = 30'000'000'000;
 constexpr std::int64_t kQuestionTimeoutNs = 5'000'000'000;
+/// More than programs serve at one node.
+constexpr std::uint64_t kQuestionsInVain = 256;
 
 // Sends without an outcome, oldest first.
 class StreamWindow {
@@ -158,8 +160,13 @@ void BenchThread::ask_receivers(BenchResult& result) {
   std::uint64_t distinct = 0;
   std::uint64_t redelivered = 0;
   bool complete = true;
-  for (std::uint64_t i = 0; i < keys_.size(); ++i) {
+  // Several programs of a node share its messages: each is asked in its turn, until nobody is found
+  // who was not asked before.
+  std::uint64_t in_vain = 0;
+  for (std::uint64_t i = 0;
+       i < keys_.size() || (distinct < result.messages && in_vain < kQuestionsInVain); ++i) {
     const rw_target target = target_of(i);
+    ++in_vain;
     rw_message* reply = nullptr;
     if (rw_call(channel_.get(), &target, question.data(), question.size(), &options, &reply,
                 nullptr) != RW_OK) {
@@ -171,6 +178,7 @@ void BenchThread::ask_receivers(BenchResult& result) {
     complete = read_answer(payload_of(reply), answer) && complete;
     rw_release(channel_.get(), reply, RW_DONE);
     if (answer.receiver.empty() || !answered.insert(answer.receiver).second) continue;
+    in_vain = 0;
     ++result.receivers;
     distinct += answer.received - std::min(answer.received, answer.duplicated);
     result.duplicated += answer.duplicated;

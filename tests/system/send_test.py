@@ -73,6 +73,21 @@ class BenchEnds(unittest.TestCase):
                     self.assertIn(b"did not end within 700.00 ms", done.stderr)
 
 
+class BenchCounts(unittest.TestCase):
+    def test_all_programs_of_a_service_are_asked_what_they_got(self):
+        with World(servers=1, slaves=0) as world:
+            world.start()
+            for _ in range(3):
+                world.serve("s1", "--sink")
+            done = run("ringwire", "bench", "stream", "--socket", world.socket("s1"),
+                       "--size", "64", "--duration", "300ms", "--order", "none", "--json")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            told = json.loads(done.stdout)
+            self.assertEqual(told["lost"], 0)
+            self.assertGreater(told["messages"], 0)
+            self.assertGreater(told["environment"]["receivers_asked"], 1)
+
+
 class SeveralTargets(unittest.TestCase):
     def test_the_headline_counts_and_every_target_has_its_node(self):
         with World(servers=3, slaves=0) as world:
