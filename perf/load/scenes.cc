@@ -17,6 +17,7 @@ constexpr std::size_t kMostSamples = 4'000'000;
 /// Small messages under way at once: as many as a channel's queue holds, several round trips'
 /// worth.
 constexpr std::uint64_t kSmallInFlight = ipc::kDefaultSubmissionEntries;
+constexpr std::uint64_t kCallsInFlight = 256;
 
 ipc::Submission small_message(LoadNode& node) {
   ipc::Submission message = node.message();
@@ -56,6 +57,38 @@ Figures call(Stage& stage) {
   return figures;
 }
 
+/// Many under way at once; counted as their answers come.
+Figures many_calls(Stage& stage) {
+  LoadNode& node = stage.node;
+  stage.meeting.meet();
+  Arrivals arrivals;
+  ipc::Delivery delivery;
+  ipc::Submission message = small_message(node);
+  message.flags = ipc::kSubmitCall;
+  const std::uint64_t allocated = allocations_count();
+  const TimeNs end = node::clock_now_ns() + stage.scene_ns;
+  for (TimeNs now = node::clock_now_ns(); now < end; now = node::clock_now_ns()) {
+    while (node.in_flight() < kCallsInFlight) {
+      message.sequence = node.next_sequence();
+      store_le<std::uint64_t>(message.inline_bytes, message.sequence);
+      if (!node.submit(message)) break;
+    }
+    node.turn(now);
+    std::uint64_t count = 0;
+    for (; node.receive(delivery); ++count) node.release(delivery);
+    if (count != 0) arrivals.add(now, count, count * kSmallBytes);
+  }
+  const std::uint64_t allocated_now = allocations_count() - allocated;
+  node.settle();
+  stage.meeting.stop();
+  stage.meeting.meet([&] { node.turn(); });
+  RW_CHECK(node.failed() == 0);
+  arrivals.tell(stage.meeting);
+  Figures figures = Arrivals::told(stage.meeting);
+  figures["allocations"] = static_cast<double>(allocated_now);
+  return figures;
+}
+
 Figures answer(Stage& stage) {
   LoadNode& node = stage.node;
   stage.meeting.meet();
@@ -83,6 +116,7 @@ Figures answer(Stage& stage) {
 }
 
 Figures round_trip(Stage& stage) { return stage.meeting.is_a() ? call(stage) : answer(stage); }
+Figures calls(Stage& stage) { return stage.meeting.is_a() ? many_calls(stage) : answer(stage); }
 
 // ---- one way ------------------------------------------------------------------------------------
 
@@ -291,6 +325,7 @@ std::vector<Scene> scenes(bool is_dpdk) {
       {"port_ping", "port, 64 B round trip", port_ping, "p50_ns", "floor_ping"},
       {"session_ping", "session, 64 B round trip", session_ping, "p50_ns", "floor_ping"},
       {"engine_ping", "engine, 64 B call and answer", round_trip, "p50_ns", "floor_ping"},
+      {"calls", "engine, 64 B calls, 256 under way", calls, "messages_per_s", ""},
       {"single", "engine, 64 B, one a turn, level none", single, "messages_per_s", ""},
       {"single_processed", "the same, level processed", single_processed, "messages_per_s", ""},
       {"coalesced", "engine, 64 B, coalesced, level none", coalesced, "messages_per_s", ""},
