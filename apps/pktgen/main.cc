@@ -164,8 +164,10 @@ int blast(Options& options) {
 int sink(Options& options) {
   Wire wire(options.wire);
   Tally tally;
-  const double seconds = run_for(wire, options, [&](TimeNs now) {
+  const double seconds = run_for(wire, options, [&](TimeNs) {
     receive(wire, [&](port::Port&, std::span<const port::RxPacket> packets) {
+      // Not the time before they were received: a packet may be stamped later than that.
+      const TimeNs now = node::clock_now_ns();
       for (const port::RxPacket& packet : packets) tally.on_packet(now, packet.bytes);
     });
   });

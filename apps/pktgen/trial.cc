@@ -12,10 +12,13 @@ namespace {
 /// Below this the search gives up: nothing comes back, or next to nothing.
 constexpr double kLeastPerSecond = 100;
 
-void take(Wire& wire, Tally& tally, TimeNs now) {
+void take(Wire& wire, Tally& tally) {
   std::array<port::RxPacket, port::kBurstPackets> packets;
   for (auto& port : wire.ports()) {
     const std::size_t count = port->rx_burst(packets);
+    if (count == 0) continue;
+    // When they are here: the time that the turn began at leaves out what was sent in between.
+    const TimeNs now = node::clock_now_ns();
     for (const port::RxPacket& packet : std::span(packets).first(count))
       tally.on_packet(now, packet.bytes);
   }
@@ -35,11 +38,11 @@ Trial run_trial(Wire& wire, Generator& generator, const SearchOptions& options,
   TimeNs now = begin;
   for (; now - begin < options.trial_ns && !stopped(); now = node::clock_now_ns()) {
     generator.poll(now);
-    take(wire, tally, now);
+    take(wire, tally);
   }
   const double seconds = static_cast<double>(now - begin) * 1e-9;
   for (const TimeNs end = now + options.straggle_ns; now < end; now = node::clock_now_ns())
-    take(wire, tally, now);
+    take(wire, tally);
   trial.sent = generator.sent() - sent_before;
   trial.received = tally.packets();
   trial.sent_per_s = static_cast<double>(trial.sent) / seconds;
