@@ -52,6 +52,11 @@ const char* text_of(AttachStatus status) {
   return "the engine failed";
 }
 
+int fail_for_descriptors() {
+  errno = EMFILE;
+  return fail(RW_ESYSTEM, "no descriptor is left for what the engine sent: see `ulimit -n`");
+}
+
 }  // namespace
 
 int error_of(AttachStatus status) {
@@ -156,6 +161,7 @@ int AttachLink::greet(const std::string& path, const std::string& label, Id128 a
   // Not "no engine": whoever then started one would find the socket in use.
   if (received == SocketResult::kTimeout && sent == SocketResult::kDone)
     return fail(RW_ETIMEOUT, "the engine at %s does not answer: is it stopped?", path.c_str());
+  if (received == SocketResult::kCut) return fail_for_descriptors();
   if (received != SocketResult::kDone)
     return fail(RW_ENOENGINE, "the engine at %s did not answer", path.c_str());
   const auto status = static_cast<AttachStatus>(answer.header().status);
@@ -224,6 +230,11 @@ int AttachLink::request(AttachType type, std::span<const std::byte> body, int de
     return fail(error_of(status), "the engine refused: %s", text_of(status));
   }
   if (result == SocketResult::kTimeout) return fail(RW_ETIMEOUT, "the engine did not answer");
+  if (result == SocketResult::kCut) {
+    // A file that was to be mapped can be asked for again; a channel would be nobody's.
+    if (type != AttachType::kMap) mark_dead();
+    return fail_for_descriptors();
+  }
   const int system_errno = errno;
   mark_dead();
   if (closing_ != AttachStatus::kOk)

@@ -134,16 +134,16 @@ SocketResult receive_datagram(int socket, Datagram& datagram, TimeNs deadline) {
   }
   if (bytes == 0) return SocketResult::kClosed;
   const auto received = static_cast<std::size_t>(bytes);
-  const bool whole = received >= sizeof(AttachHeader) &&
-                     (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 &&
+  const bool whole = received >= sizeof(AttachHeader) && (message.msg_flags & MSG_TRUNC) == 0 &&
                      datagram.header_.magic == kAttachMagic &&
                      datagram.header_.body_bytes == received - sizeof(AttachHeader);
-  if (!whole) {
+  const bool cut = (message.msg_flags & MSG_CTRUNC) != 0;
+  if (!whole || (cut && datagram.descriptor_count_ == kMaxDescriptors)) {
     datagram.close_descriptors();
     return SocketResult::kMalformed;
   }
   datagram.body_bytes_ = received - sizeof(AttachHeader);
-  return SocketResult::kDone;
+  return cut ? SocketResult::kCut : SocketResult::kDone;
 }
 
 TimeNs monotonic_ns() {

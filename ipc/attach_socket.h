@@ -22,6 +22,7 @@ enum class SocketResult : std::uint8_t {
   kClosed,     ///< the other side hung up
   kTimeout,    ///< deadline passed
   kMalformed,  ///< a datagram that breaks the form; its descriptors are closed
+  kCut,        ///< whole but for descriptors: this process may have no more of them
   kSystem,     ///< errno tells
 };
 

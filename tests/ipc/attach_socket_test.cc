@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -171,6 +172,21 @@ TEST_F(AttachSocket, refuses_datagrams_of_a_wrong_form) {
 TEST_F(AttachSocket, refuses_more_descriptors_than_there_may_be) {
   const std::vector<int> many(kMaxDescriptors + 1, ends[0]);
   EXPECT_EQ(send_datagram(ends[0], header(0), {}, many, 0), SocketResult::kSystem);
+}
+
+TEST_F(AttachSocket, tells_a_full_table_of_descriptors_from_a_broken_rule) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_EQ(send_datagram(ends[0], header(0), {}, std::span(ends, 1), 0), SocketResult::kDone);
+  ASSERT_EQ(send_datagram(ends[0], header(0), {}, {}, 0), SocketResult::kDone);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const SocketResult result = receive_datagram(ends[1], datagram, 0);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(result, SocketResult::kCut);
+  EXPECT_EQ(datagram.header().request, 5U);
+  EXPECT_EQ(datagram.descriptor_count(), 0U);
+  EXPECT_EQ(receive_datagram(ends[1], datagram, 0), SocketResult::kDone) << "and goes on";
 }
 
 }  // namespace
