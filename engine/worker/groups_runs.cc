@@ -155,7 +155,7 @@ void Groups::runs_apart(std::uint16_t service) {
 }
 
 void Groups::waiting_apart(std::uint16_t service) {
-  if (groups_[service].giving != kNone && !RW_MUTANT(157)) runs_apart(service);
+  if (groups_[service].giving != kNone) runs_apart(service);
   if (groups_[service].shorts != 0 && !RW_MUTANT(130)) core_.short_way->enlist_waiting(service);
 }
 

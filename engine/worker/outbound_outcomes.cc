@@ -159,7 +159,10 @@ void Outbound::turned_away(std::uint32_t out, Reason reason) {
 
 void Outbound::complete_call(std::uint32_t out) {
   OutMessage& message = core_.outs[out];
-  const bool with_session = message.state == OutState::kSending && !message.cancel_asked;
+  // An answer to an earlier attempt says nothing of this one, which may be lost, and which nobody
+  // needs: it is called back, and those that name it go again without it.
+  const bool with_session = message.state == OutState::kSending && !message.cancel_asked &&
+                            (!message.maybe_handed || RW_MUTANT(163));
   if (!with_session) recall(out);
   ++core_.counters.done;
   --core_.counters.in_flight_now;

@@ -274,11 +274,12 @@ WorldOptions sessions_end_in_the_middle() {
 }
 
 /// Headers fill a frame each, so that a second attempt may come without its elder's withdrawal.
-WorldOptions withdrawals_get_lost() {
+WorldOptions withdrawals_get_lost(std::uint64_t seed) {
   WorldOptions options = calm();
   options.servers = 1;
   options.secondaries = 0;
   options.clients = 2;
+  options.seed = seed;
   options.keys = 2;
   options.messages = 200;
   options.window = 30;
@@ -461,7 +462,8 @@ std::vector<Directed> directed_worlds() {
        programs_act_as_engines_fall_asleep()},
       {"local_elders_end", "elders end while they wait for memory", local_elders_end()},
       {"sessions_end_in_the_middle", "of large messages", sessions_end_in_the_middle()},
-      {"withdrawals_get_lost", "and second attempts come", withdrawals_get_lost()},
+      {"withdrawals_get_lost", "and second attempts come", withdrawals_get_lost(1)},
+      {"withdrawals_get_lost_again", "while the first are part-received", withdrawals_get_lost(2)},
       {"consumers_come_and_go", "with one key between them", consumers_come_and_go()},
       {"drains_what_came_back", "from a dead program", drains_what_came_back()},
       {"callers_stand_still_and_die", "with full queues", callers_stand_still_and_die()},
@@ -471,8 +473,8 @@ std::vector<Directed> directed_worlds() {
       {"workers_answer_each_other", "programs of one node at home with different workers",
        workers_answer_each_other()},
   };
-  for (std::vector<Directed>& more :
-       std::vector{control_worlds(), worker_worlds(), short_way_worlds(), run_worlds()})
+  for (std::vector<Directed>& more : std::vector{control_worlds(), fault_worlds(), worker_worlds(),
+                                                 short_way_worlds(), run_worlds()})
     std::move(more.begin(), more.end(), std::back_inserter(worlds));
   return worlds;
 }

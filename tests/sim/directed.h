@@ -18,6 +18,8 @@ struct Directed {
 [[nodiscard]] std::vector<Directed> directed_worlds();
 /// Those among them that are about the control plane.
 [[nodiscard]] std::vector<Directed> control_worlds();
+/// Those among them in which one kind of fault comes again and again.
+[[nodiscard]] std::vector<Directed> fault_worlds();
 /// Those among them that are about what a worker keeps of each peer.
 [[nodiscard]] std::vector<Directed> worker_worlds();
 /// Those among them in which messages go the short way within a node.

@@ -162,6 +162,7 @@ WorldOptions come_twice() {
 /// again by itself, and can come before the run that it was in.
 WorldOptions come_late() {
   WorldOptions options = runs();
+  options.seed = 2;
   options.servers = 4;
   options.workers = 3;
   options.clients = 2;
@@ -205,6 +206,42 @@ WorldOptions on_a_long_way() {
   return options;
 }
 
+/// A node stands still with runs that it has not looked at, and is called hung: when it is back
+/// they are sent again, by themselves, and come before what calls the runs back.
+WorldOptions are_sent_again_before() {
+  WorldOptions options = runs();
+  options.servers = 3;
+  options.clients = 2;
+  options.consumers = 1;
+  options.keys = 14;
+  options.window = 8;
+  options.messages = 1'000;
+  options.pause_ns = 5 * kMs;
+  options.accepted_chance = 0.2;
+  options.program_grace_ns = 15 * kMs;
+  options.delay_ns = 45 * kMicrosecondNs;
+  options.jitter_ns = 82 * kMicrosecondNs;
+  for (std::int64_t at = 0; at < 16; ++at)
+    options.faults.push_back({FaultKind::kPause, (20 + 300 * at) * kMs, 230 * kMs,
+                              static_cast<std::uint32_t>(at % 3), 0, 0});
+  options.safety_ns = 4'900 * kMs;
+  return options;
+}
+
+/// Each is handed out so many times and no more, and is then out of the others' way.
+WorldOptions of_poison() {
+  WorldOptions options = runs();
+  options.servers = 1;
+  options.consumers = 1;
+  options.messages = 400;
+  options.window = 12;
+  options.poison_chance = 0.05;
+  options.max_deliveries = 3;
+  options.pause_ns = kMs;
+  options.safety_ns = 600 * kMs;
+  return options;
+}
+
 /// The only consumer stands still for longer than any of them may take: each ends in its time.
 WorldOptions time_out() {
   WorldOptions options = runs();
@@ -234,6 +271,8 @@ std::vector<Directed> run_worlds() {
       {"runs_come_twice", "when sessions end", come_twice()},
       {"runs_come_late", "after what was in them", come_late()},
       {"runs_on_a_long_way", "to a consumer that is away and back", on_a_long_way()},
+      {"runs_of_poison", "that is given up", of_poison()},
+      {"runs_are_sent_again_before", "they are called back", are_sent_again_before()},
       {"runs_time_out", "at a consumer that stands still", time_out()},
   };
 }

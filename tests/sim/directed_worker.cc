@@ -130,6 +130,7 @@ WorldOptions passed_over_before_their_elders() {
 /// level none, and has ended for its sender.
 WorldOptions called_back_before_they_came() {
   WorldOptions options;
+  options.seed = 2;
   options.servers = 1;
   options.clients = 2;
   options.secondaries = 0;

@@ -2,9 +2,9 @@
 //
 //   ringwire-sim [--seeds N] [--from S] [--hours H]     worlds drawn from seeds
 //   ringwire-sim --seed S [--faults LIST] [--trace]     one of them, perhaps with fewer faults
-//   ringwire-sim --world NAME [--trace]                 one written by hand
-//   ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]
-//   ringwire-sim --figure hours|paths
+//   ringwire-sim --world NAME [--seed S] [--trace]      one written by hand, or with another seed
+//   ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N] [--named] [--world NAME] [--jobs
+//   J] ringwire-sim --figure hours|paths
 //
 // Exit status 0 when nothing was violated, 1 when something was, 2 for wrong usage.
 #include <unistd.h>
@@ -46,8 +46,9 @@ int usage() {
   std::fprintf(stderr,
                "usage: ringwire-sim [--seeds N] [--from S] [--hours H]\n"
                "       ringwire-sim --seed S [--faults LIST] [--trace]\n"
-               "       ringwire-sim --world NAME [--trace]\n"
-               "       ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N]\n"
+               "       ringwire-sim --world NAME [--seed S] [--trace]\n"
+               "       ringwire-sim --mutants [--mutant M] [--stride K] [--seeds N] [--named]\n"
+               "                    [--world NAME] [--jobs J]\n"
                "       ringwire-sim --figure hours|paths\n"
                "worlds:");
   for (const Directed& directed : directed_worlds())
@@ -67,6 +68,10 @@ bool parse(int count, char** words, Arguments& arguments) {
       arguments.mutants = true;
       continue;
     }
+    if (word == "--named") {
+      arguments.mutant_run.named = true;
+      continue;
+    }
     if (at + 1 == count) return false;
     const char* value = words[++at];
     if (word == "--seeds") {
@@ -79,7 +84,7 @@ bool parse(int count, char** words, Arguments& arguments) {
     } else if (word == "--hours") {
       arguments.hours = std::strtod(value, nullptr);
     } else if (word == "--world") {
-      arguments.world = value;
+      arguments.world = arguments.mutant_run.world = value;
     } else if (word == "--faults") {
       arguments.faults = value;
     } else if (word == "--figure") {
@@ -87,6 +92,8 @@ bool parse(int count, char** words, Arguments& arguments) {
     } else if (word == "--mutant") {
       arguments.mutants = true;
       arguments.mutant_run.only = static_cast<std::uint32_t>(std::strtoul(value, nullptr, 10));
+    } else if (word == "--jobs") {
+      arguments.mutant_run.jobs = static_cast<std::uint32_t>(std::strtoul(value, nullptr, 10));
     } else if (word == "--stride") {
       arguments.mutant_run.stride = static_cast<std::uint32_t>(std::strtoul(value, nullptr, 10));
     } else {
@@ -182,8 +189,11 @@ int main(int count, char** words) {
   if (!arguments.figure.empty()) return arguments.figure == "hours" ? figure_hours() : usage();
   if (!arguments.world.empty()) {
     for (const Directed& directed : directed_worlds())
-      if (directed.name == arguments.world)
-        return run_one(directed.name, directed.options, arguments.trace);
+      if (directed.name == arguments.world) {
+        WorldOptions options = directed.options;
+        if (arguments.one) options.seed = arguments.from;
+        return run_one(directed.name, options, arguments.trace);
+      }
     return usage();
   }
   if (!arguments.one) return run_seeds(arguments);

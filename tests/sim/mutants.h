@@ -11,6 +11,7 @@ struct Mutant {
   std::uint32_t number = 0;  ///< of RW_MUTANT in the source
   const char* name = "";
   const char* breaks = "";
+  const char* world = "";  ///< directed world that notices it
 };
 
 [[nodiscard]] std::span<const Mutant> mutants();

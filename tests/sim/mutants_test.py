@@ -1,5 +1,6 @@
 """Every RW_MUTANT(n) in the sources stands in the table of tests/sim/mutants.cc and the other way
-round, each number once: so that no seeded bug is forgotten by the run that looks for them."""
+round, each number once, with a world that there is: so that no seeded bug is forgotten by the run
+that looks for them."""
 
 import re
 import unittest
@@ -25,6 +26,21 @@ def table():
     return [(int(n), name) for n, name in re.findall(r'\{(\d+),\s*"([^"]+)"', text)]
 
 
+def named_worlds():
+    text = (ROOT / "tests/sim/mutants.cc").read_text()
+    return re.findall(r'\{\d+,\s*"[^"]+",\s*"[^"]+",\s*"([^"]+)"\}', text)
+
+
+def worlds():
+    """Names in the lists at the ends of directed*.cc."""
+    found = []
+    for path in sorted((ROOT / "tests/sim").glob("directed*.cc")):
+        text = path.read_text()
+        lists = text[text.rindex("std::vector<Directed> "):]
+        found += re.findall(r'\{"([a-z_]+)",', lists)
+    return found
+
+
 class MutantTable(unittest.TestCase):
     def test_numbers_are_those_of_the_hooks(self):
         numbers = [n for n, _ in table()]
@@ -33,6 +49,10 @@ class MutantTable(unittest.TestCase):
     def test_each_number_and_name_is_there_once(self):
         for what in zip(*table()):
             self.assertEqual([value for value, count in Counter(what).items() if count > 1], [])
+
+    def test_each_names_a_world_that_there_is(self):
+        self.assertEqual(len(named_worlds()), len(table()))
+        self.assertLessEqual(set(named_worlds()), set(worlds()))
 
     def test_there_are_enough(self):
         self.assertGreaterEqual(len(table()), MIN_MUTANTS)

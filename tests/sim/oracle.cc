@@ -85,6 +85,9 @@ Message* Oracle::on_delivery(TimeNs now, const Place& place, const ipc::Delivery
   // A superseded attempt that comes late, when the other has ended, is a new copy; one that comes
   // before takes the place of the other, and is the same. The engine's record of it tells.
   const bool same = delivery.token == here.last_token && place.worker == here.last_worker;
+  // One that came in a run has another token when it is handed out again.
+  if (!same && (!here.back || here.given_up)) here.of_copy_most = 0;
+  ++here.of_copy_most;
   if (!same) {
     here.of_copy = 0;
     here.given_up = false;
@@ -174,7 +177,7 @@ void Oracle::on_release(const Place& place, Message& message, ipc::Verdict verdi
   } else if (verdict == ipc::Verdict::kRetry) {
     here.back = true;
     here.back_turn = place.turn;
-    if (here.of_copy >= options_.max_deliveries) here.given_up = true;
+    if (here.of_copy_most >= options_.max_deliveries) here.given_up = true;
   } else {
     here.given_up = true;
   }
@@ -187,7 +190,7 @@ void Oracle::on_program_gone(const Place& place) {
     here.holder = 0;
     here.back = true;
     here.back_turn = place.turn;
-    if (here.of_copy >= options_.max_deliveries) here.given_up = true;
+    if (here.of_copy_most >= options_.max_deliveries) here.given_up = true;
   }
   held_.erase(place.program);
   std::erase_if(bound_, [&](const auto& entry) { return entry.second.program == place.program; });

@@ -56,8 +56,9 @@ struct Message {
   struct AtNode {
     std::uint64_t life = 0;  ///< of the engine
     std::uint32_t deliveries = 0;
-    std::uint32_t of_copy = 0;     ///< deliveries of the copy that is there now
-    std::uint64_t last_token = 0;  ///< names the copy at its worker
+    std::uint32_t of_copy = 0;       ///< deliveries of the copy that is there now, at least
+    std::uint32_t of_copy_most = 0;  ///< the same, at most: with a run it lost its first token
+    std::uint64_t last_token = 0;    ///< names the copy at its worker
     std::uint32_t last_worker = 0;
     std::uint32_t holder = 0;  ///< program that has it, 0 = none
     std::uint32_t released = 0;
