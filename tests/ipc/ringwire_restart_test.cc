@@ -3,6 +3,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <fstream>
 #include <future>
 #include <string>
 #include <thread>
@@ -244,6 +246,48 @@ TEST_F(Ringwire, thrown_out_stays_out_with_the_reason) {
   rw_message* message = nullptr;
   EXPECT_EQ(rw_receive(channel, kLongNs, &message), RW_ECLOSED);
   EXPECT_STREQ(rw_last_error(), "it broke a rule");
+}
+
+/// Whether this thread of ours sleeps: it waits for something then.
+bool sleeps(pid_t thread) {
+  std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string id, name, state;
+  return static_cast<bool>(stat >> id >> name >> state) && state == "S";
+}
+
+// The engine that comes has other numbers for services than the one that a send was made for.
+TEST_F(Ringwire, a_send_that_waits_while_the_engine_goes_reaches_the_service_that_it_named) {
+  start();
+  channel = open_channel(16);
+  const auto send_for = [&](const char* service) {
+    rw_target target = rw_target_key("k", 1);
+    target.service = service;
+    rw_ticket ticket = 0;
+    EXPECT_EQ(rw_send(channel, &target, service, 1, nullptr, &ticket), RW_OK) << rw_last_error();
+    return ticket;
+  };
+  wait(send_for("b"));
+  engine->set_stalled(true);
+  for (int count = 0; count < 16; ++count) send_for("a");
+  std::promise<pid_t> thread;
+  auto sent = std::async(std::launch::async, [&] {
+    thread.set_value(gettid());
+    return send_for("b");
+  });
+  const pid_t sender = thread.get_future().get();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(kLongNs);
+  bool waits = false;
+  while (!(waits = sleeps(sender)) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
+  ASSERT_TRUE(waits);
+  restart_engine();
+  wait(sent.get());
+  const auto seen = engine->seen();
+  ASSERT_EQ(seen.size(), 17U);
+  EXPECT_EQ(seen.front().payload, "a");
+  EXPECT_EQ(seen.back().payload, "b");
+  EXPECT_EQ(seen.front().submission.service, 1);
+  EXPECT_EQ(seen.back().submission.service, 2);
 }
 
 // S-12.
