@@ -242,7 +242,7 @@ BENCHMARK(worker_remote_message)
     ->Args({128, 0})
     ->Args({128, 2});
 
-/// One call at a time, and its answer.
+/// Calls and their answers, so many under way.
 void worker_remote_call(benchmark::State& state) {
   PipePort left_port(1);
   PipePort right_port(2);
@@ -251,20 +251,24 @@ void worker_remote_call(benchmark::State& state) {
   const auto view = view_of_two();
   Node left(0, left_port, view);
   Node right(1, right_port, view);
+  const auto under_way = static_cast<std::uint64_t>(state.range(0));
   TimeNs now = 0;
+  std::uint64_t called = 0;
+  std::uint64_t answered = 0;
+  std::uint64_t counted = 0;
   for (auto _ : state) {
-    left.call();
-    bool answered = false;
-    while (!answered) {
+    while (answered == counted) {
+      for (; called - answered < under_way; ++called) left.call();
       left.turn(now += kMicrosecondNs);
-      answered = left.take_answer();
+      while (left.take_answer()) ++answered;
       right.turn(now);
       right.answer();
     }
+    ++counted;
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(worker_remote_call);
+BENCHMARK(worker_remote_call)->ArgName("under_way")->Arg(1)->Arg(128);
 
 }  // namespace
 }  // namespace ringwire::worker
