@@ -64,8 +64,8 @@ ItemVerdict Receiver::on_run_withdraw(std::uint32_t number, std::uint32_t mask,
                                       EventBatch& events) {
   Slot& slot = slots_[numbers_.slot_of(number)];
   const std::int32_t order = numbers_.compare(numbers_.generation_of(number), slot.generation);
-  if (order < 0) return ItemVerdict::kOk;
-  if (order > 0 || !slot.run) return ItemVerdict::kViolation;
+  if (order != 0) return ItemVerdict::kOk;  // of a run that is over, or has not come yet
+  if (!slot.run) return ItemVerdict::kViolation;
   const Run run{slot};
   if ((mask & ~wire::run_mask(run.count())) != 0) return ItemVerdict::kViolation;
   mask &= ~run.settled();

@@ -195,7 +195,7 @@ void Sender::on_header_acked(std::uint32_t number) {
   if (slot->run_count != 0) {
     // W-19
     if (slot->header.level == Level::kNone) settle_run(*slot, wire::run_mask(slot->run_count));
-    if ((slot->run_withdrawn & ~slot->run_settled) != 0)
+    if ((slot->run_withdrawn & ~slot->run_settled) != 0 && slot->attention.list == 0)
       withdraw_.push_back(slots_, index_of(*slot));
     return;
   }
@@ -207,6 +207,7 @@ void Sender::on_header_acked(std::uint32_t number) {
 void Sender::on_header_lost(std::uint32_t number) {
   Slot* slot = find(number);
   if (slot == nullptr || slot->acked || slot->ended || slot->withdrawn) return;
+  withdraw_.remove(slots_, index_of(*slot));  // of a run: what is called back is, once it has come
   if (slot->attention.list == 0) repeat_.push_back(slots_, index_of(*slot));
 }
 

@@ -76,15 +76,15 @@ bool Sender::write_run(Slot& slot, ByteWriter& writer, SentPackets& sent) {
   return true;
 }
 
-// What the peer has not told it has is asked back when it has told that: it may come again until
-// then (W-77).
+// Asked back at once, before any of it goes again by itself; and again when the peer has told that
+// it has the run, which may come again until then (W-77).
 void Sender::withdraw_run(std::uint32_t number, std::uint32_t mask) {
   Slot* slot = find(number);
   if (slot == nullptr) return;
   mask &= ~(slot->run_settled | slot->run_withdrawn);
   if (mask == 0) return;
   slot->run_withdrawn |= mask;
-  if (slot->acked && slot->attention.list == 0) withdraw_.push_back(slots_, index_of(*slot));
+  if (slot->sent && slot->attention.list == 0) withdraw_.push_back(slots_, index_of(*slot));
 }
 
 // W-76

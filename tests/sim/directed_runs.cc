@@ -228,6 +228,26 @@ WorldOptions are_sent_again_before() {
   return options;
 }
 
+/// Acknowledgements do not come through for a while, and elders time out: those behind them go
+/// again by themselves while programs have these still.
+WorldOptions cut_off_answers() {
+  WorldOptions options = runs();
+  options.servers = 1;
+  options.consumers = 1;
+  options.keys = 7;
+  options.window = 60;
+  options.work_ns = 60 * kMs;
+  options.pause_ns = 2 * kMs;
+  options.messages = 600;
+  options.deadline_chance = 0.1;
+  for (std::int64_t at = 0; at < 20; ++at)
+    for (std::uint32_t client = 1; client < 4; ++client)
+      options.faults.push_back(
+          {FaultKind::kCutOneWay, (10 + 60 * at) * kMs, 40 * kMs, 0, client, 0});
+  options.safety_ns = 1'300 * kMs;
+  return options;
+}
+
 /// Each is handed out so many times and no more, and is then out of the others' way.
 WorldOptions of_poison() {
   WorldOptions options = runs();
@@ -273,6 +293,7 @@ std::vector<Directed> run_worlds() {
       {"runs_on_a_long_way", "to a consumer that is away and back", on_a_long_way()},
       {"runs_of_poison", "that is given up", of_poison()},
       {"runs_are_sent_again_before", "they are called back", are_sent_again_before()},
+      {"runs_of_cut_answers", "are sent again", cut_off_answers()},
       {"runs_time_out", "at a consumer that stands still", time_out()},
   };
 }

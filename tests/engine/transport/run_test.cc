@@ -275,6 +275,43 @@ TEST(Run, WithdrawalNamesMessages) {
   EXPECT_EQ(last.number, number);
 }
 
+// W-77: at once, so that none goes again by itself and comes before its elder is called back.
+TEST(Run, IsCalledBackBeforeItsAcknowledgementCame) {
+  Line line;
+  const auto body = body_of(4, 16);
+  MessageNumber number{};
+  ASSERT_EQ(line.session[0]->send_run(header_of(1, 4), body, 7, number), SendVerdict::kTaken);
+  line.carry(0);
+  ASSERT_EQ(line.arrived[1].size(), 1U);
+  line.session[0]->withdraw_run(number, 0b0110);
+  line.carry(0);
+  const Event& last = line.seen[1].back();
+  EXPECT_EQ(last.kind, EventKind::kRunWithdrawn);
+  EXPECT_EQ(last.mask, 0b0110U);
+}
+
+// W-77: who has not got the run forgets what was said of it, and is told again.
+TEST(Run, IsCalledBackAgainWhenItHasCome) {
+  Line line;
+  const auto body = body_of(4, 16);
+  MessageNumber number{};
+  ASSERT_EQ(line.session[0]->send_run(header_of(1, 4), body, 7, number), SendVerdict::kTaken);
+  std::array<std::byte, 8'944> lost{};
+  ASSERT_NE(line.session[0]->poll_transmit(line.now, lost), 0U);
+  line.session[0]->withdraw_run(number, 0b0110);
+  line.carry(0);
+  EXPECT_TRUE(line.seen[1].empty());
+  EXPECT_EQ(line.session[1]->counters().packets_received, 1U);
+  EXPECT_FALSE(line.session[1]->closed());
+  const auto called_back = [&] {
+    return !line.seen[1].empty() && line.seen[1].back().kind == EventKind::kRunWithdrawn;
+  };
+  for (int step = 0; step < 10'000 && !called_back(); ++step) line.step();
+  ASSERT_TRUE(called_back());
+  EXPECT_EQ(line.seen[1].back().mask, 0b0110U);
+  EXPECT_EQ(line.arrived[1].size(), 1U);
+}
+
 TEST(Run, SessionThatEndsTellsWhatIsOpen) {
   Line line;
   const auto body = body_of(4, 16);
