@@ -124,6 +124,8 @@ class Outbound {
   [[nodiscard]] bool is_here(const OutMessage& message) const;
   void send_to(std::uint32_t out, NodeIndex node);
   bool pump_one(std::uint32_t link_index, std::uint32_t service);
+  /// Only of one that has an elder in its chain.
+  [[nodiscard]] const OutMessage& elder_of(const OutMessage& message) const;
   [[nodiscard]] std::uint64_t predecessor_of(const OutMessage& message) const;
 
   /// Take a message out of list, session or local side, so that it can be routed anew.

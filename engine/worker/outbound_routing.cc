@@ -51,9 +51,19 @@ void Outbound::leave_chain(std::uint32_t out) {
   message.chain_older = message.chain_newer = kNone;
 }
 
+/// What it must not pass: its elder in the chain; where that is being called back from another
+/// node, the one that it was behind itself.
+const OutMessage& Outbound::elder_of(const OutMessage& message) const {
+  std::uint32_t at = message.chain_older;
+  while (core_.outs[at].cancel_asked && core_.outs[at].node != message.node &&
+         core_.outs[at].chain_older != kNone && !RW_MUTANT(164))
+    at = core_.outs[at].chain_older;
+  return core_.outs[at];
+}
+
 std::uint64_t Outbound::predecessor_of(const OutMessage& message) const {
   if (message.chain_older == kNone || RW_MUTANT(93)) return 0;
-  const OutMessage& elder = core_.outs[message.chain_older];
+  const OutMessage& elder = elder_of(message);
   const bool there = elder.node == message.node &&
                      (elder.state == OutState::kSending || elder.state == OutState::kLocal);
   return there ? elder.header.id.sequence : 0;
@@ -220,7 +230,7 @@ bool Outbound::pump_one(std::uint32_t link_index, std::uint32_t service) {
     const std::uint32_t out = queue.front();
     OutMessage& message = core_.outs[out];
     if (message.chain_older != kNone) {
-      const OutMessage& elder = core_.outs[message.chain_older];
+      const OutMessage& elder = elder_of(message);
       if (elder.state == OutState::kWaiting) {
         queue.remove(core_.outs, out);
         wait(out, elder.waiting_for, 0);

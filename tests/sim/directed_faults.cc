@@ -110,6 +110,14 @@ WorldOptions called_back_when_a_program_has_them() {
 /// yet.
 WorldOptions answered_by_an_earlier_attempt() { return draw_options(5'666); }
 
+/// Of three of a key the second is cancelled at a node that a split has cut off; the third goes to
+/// where the first waits.
+WorldOptions behind_one_called_back_elsewhere() {
+  WorldOptions options = draw_options(5'049);
+  options.faults = {options.faults.at(2)};
+  return options;
+}
+
 }  // namespace
 
 std::vector<Directed> fault_worlds() {
@@ -118,6 +126,8 @@ std::vector<Directed> fault_worlds() {
       {"to_several_targets", "of which some turn them away", to_several_targets()},
       {"engines_start_again", "while much is under way", engines_start_again()},
       {"senders_start_again", "and find what they had sent", senders_start_again()},
+      {"behind_one_called_back_elsewhere", "stands what that was behind",
+       behind_one_called_back_elsewhere()},
       {"answered_by_an_earlier_attempt", "and nobody waits for the later one",
        answered_by_an_earlier_attempt()},
       {"senders_drain", "while much is under way", senders_drain()},

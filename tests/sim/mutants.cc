@@ -278,6 +278,9 @@ constexpr std::array kMutants = std::to_array<Mutant>({
     {163, "answered_attempt_goes_on",
      "a second attempt of a call is sent on when the first was answered",
      "answered_by_an_earlier_attempt"},
+    {164, "elder_elsewhere_hides_others",
+     "a message forgets the elders of one that is called back from another node",
+     "behind_one_called_back_elsewhere"},
     {135, "short_way_past_the_queue", "the short way is taken past what waits in the group",
      "short_way_to_only_consumers"},
 });
