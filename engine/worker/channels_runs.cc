@@ -7,6 +7,7 @@
 namespace ringwire::worker {
 
 std::uint32_t Channels::deliver_of_run(ChannelIndex index, std::uint32_t at, std::uint32_t most) {
+  if (most == 0) return 0;
   Channel& channel = core_.channels[index];
   InRun& run = core_.in_runs[at];
   const Link& link = core_.links[run.link_index];

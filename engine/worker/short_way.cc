@@ -187,6 +187,7 @@ void ShortWay::hand_out_waiting(std::uint32_t at) {
     consumer.shorts.push_front(core_.shorts, first);
     break;
   }
+  last_taker_ = kNone;  // flush() shows it; and it may be gone before another is shown
 }
 
 /// A message that is in no list, for a consumer with room. False: it has none any more.

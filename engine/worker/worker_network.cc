@@ -88,14 +88,15 @@ void Worker::State::transmit() {
 void Worker::State::fill_burst() {
   unsent_from = 0;
   const auto count = static_cast<std::uint32_t>(core.links.size());
-  for (std::uint32_t step = 0; step < count; ++step) {
+  bool room = true;
+  for (std::uint32_t step = 0; step < count && room; ++step) {
     const std::uint32_t at = next_link + step;
     Link& link = core.links[at < count ? at : at - count];
     if (link.session == nullptr || !link.destination_open || !link.session->due(core.now)) continue;
     do {
-      if (unsent_count == filled.size()) return;
-      if (spare_count == 0) spare_count = core.port.tx_alloc(spare);
-      if (spare_count == 0) return;
+      if (spare_count == 0 && unsent_count < filled.size()) spare_count = core.port.tx_alloc(spare);
+      room = unsent_count < filled.size() && spare_count != 0;
+      if (!room) break;
       port::TxPacket& packet = filled[unsent_count];
       packet = spare[spare_count - 1];
       transport::Gather gather;

@@ -127,9 +127,9 @@ class LoneWorker {
     pass(kMillisecondNs);
   }
 
-  void pass(DurationNs duration) {
+  void pass(DurationNs duration, DurationNs between_turns = kMillisecondNs) {
     for (const TimeNs end = now_ + duration; now_ < end;) {
-      now_ += kMillisecondNs;
+      now_ += between_turns;
       turn();
     }
   }
@@ -162,6 +162,8 @@ class LoneWorker {
       if (auto* one = std::get_if<Kind>(&notice)) found.push_back(std::move(*one));
     return found;
   }
+  /// The device takes so many packets and no more each time.
+  void narrow(std::size_t most_a_burst) { port_.most_a_burst = most_a_burst; }
   void fill_notices() {
     for (Notice none; notices.try_push(none);) {
     }
@@ -189,6 +191,7 @@ class LoneWorker {
   std::uint32_t runs_received = 0;    ///< likewise
   std::vector<Came> came;             ///< all of these
   bool deaf = false;                  ///< what the worker sends is lost
+  std::vector<std::byte> room;        ///< for one large message to the peers
 
  private:
   static transport::SessionConfig session(std::uint64_t local, std::uint64_t remote) {
@@ -209,6 +212,8 @@ class LoneWorker {
                         std::string(header.service), text_of(event.payload), 0, hearing_});
       }
       if (event.kind == transport::EventKind::kRun) read_run(event);
+      if (event.kind == transport::EventKind::kOpen && event.header.payload_bytes <= room.size())
+        (hearing_ == kPeer ? peer_ : other_).accept(event.number, room.data());
       if (event.kind == transport::EventKind::kResult)
         results.push_back({event.cookie, event.ending, event.reason});
       if (event.kind == transport::EventKind::kRunResult) read_run_result(event);
