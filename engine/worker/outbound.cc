@@ -121,9 +121,7 @@ bool Outbound::room_came() const {
 }
 
 void Outbound::on_time() {
-  const TimeNs first =
-      std::min({core_.deadlines.next_ns(), runs_due_ns_, lost_answers_at_ns_, retry_at_ns_});
-  if (first > core_.now && !reconsider_ && !local_full_) return;
+  if (next_deadline_ns() > core_.now && !reconsider_ && !local_full_) return;
   runs_on_time();
   std::uint32_t walks = 0;
   while (core_.deadlines.next_ns() <= core_.now && walks < kMostWalksPerTurn) {
