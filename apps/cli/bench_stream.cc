@@ -19,7 +19,7 @@ constexpr std::uint64_t kSendsPerCollection = 16;
 constexpr std::int64_t kWaitNs = 100'000'000;
 constexpr std::int64_t kDrainNs = 30'000'000'000;
 constexpr std::int64_t kQuestionTimeoutNs = 5'000'000'000;
-/// More than programs serve at one node.
+/// In a row that find no program that was not asked before: then nobody is left who was not.
 constexpr std::uint64_t kQuestionsInVain = 256;
 
 // Sends without an outcome, oldest first.

@@ -203,18 +203,26 @@ class Node {
   ipc::Submission submission_{};
 };
 
+struct Pair {
+  Pair() {
+    left_port.join(right_port);
+    right_port.join(left_port);
+  }
+  PipePort left_port{1};
+  PipePort right_port{2};
+  const std::shared_ptr<const ring::View> view = view_of_two();
+  Node left{0, left_port, view};
+  Node right{1, right_port, view};
+};
+
 /// `per_turn` messages are submitted between two turns of the sender, up to 512 under way.
 void worker_remote_message(benchmark::State& state) {
   constexpr std::uint64_t kUnderWay = 512;
   const auto per_turn = static_cast<std::uint64_t>(state.range(0));
   const auto level = static_cast<Level>(state.range(1));
-  PipePort left_port(1);
-  PipePort right_port(2);
-  left_port.join(right_port);
-  right_port.join(left_port);
-  const auto view = view_of_two();
-  Node left(0, left_port, view);
-  Node right(1, right_port, view);
+  Pair pair;
+  Node& left = pair.left;
+  Node& right = pair.right;
   TimeNs now = 0;
   std::uint64_t sent = 0;
   std::uint64_t done = 0;
@@ -231,9 +239,10 @@ void worker_remote_message(benchmark::State& state) {
     ++counted;
   }
   state.SetItemsProcessed(state.iterations());
-  state.counters["packets"] = benchmark::Counter(
-      static_cast<double>(left_port.counters().tx_packets + right_port.counters().tx_packets) /
-      static_cast<double>(sent));
+  state.counters["packets"] =
+      benchmark::Counter(static_cast<double>(pair.left_port.counters().tx_packets +
+                                             pair.right_port.counters().tx_packets) /
+                         static_cast<double>(sent));
 }
 BENCHMARK(worker_remote_message)
     ->ArgNames({"per_turn", "level"})
@@ -244,13 +253,9 @@ BENCHMARK(worker_remote_message)
 
 /// Calls and their answers, so many under way.
 void worker_remote_call(benchmark::State& state) {
-  PipePort left_port(1);
-  PipePort right_port(2);
-  left_port.join(right_port);
-  right_port.join(left_port);
-  const auto view = view_of_two();
-  Node left(0, left_port, view);
-  Node right(1, right_port, view);
+  Pair pair;
+  Node& left = pair.left;
+  Node& right = pair.right;
   const auto under_way = static_cast<std::uint64_t>(state.range(0));
   TimeNs now = 0;
   std::uint64_t called = 0;
